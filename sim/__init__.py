@@ -1,0 +1,1 @@
+"""Physics, time, randomness, conventions and episodes; the engines and their workers."""

@@ -1,0 +1,44 @@
+"""Differential inverse kinematics: one canonical action to joint targets, for n arms at once."""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace
+
+from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
+from sim.panda import HIGH, LOW, Kinematics
+from sim.state import Array
+
+DAMPING = 0.02
+"""Damping of the least-squares inverse, relative to the Jacobian in m/rad (Wampler 1986)."""
+
+POSTURE_GAIN = 0.05
+"""Share of the way back to the home posture that is taken per step in the null space of the task."""
+
+
+def clip_action(action: Array) -> Array:
+    """Return canonical actions (n, 7) inside their limits: 0.05 m and 0.25 rad per axis, gripper in [0, 1]."""
+    xp = array_namespace(action)
+    return xp.concat(
+        [
+            xp.clip(action[:, :3], -POSITION_LIMIT, POSITION_LIMIT),
+            xp.clip(action[:, 3:6], -ROTATION_LIMIT, ROTATION_LIMIT),
+            xp.clip(action[:, 6:], 0.0, 1.0),
+        ],
+        axis=-1,
+    )
+
+
+def joint_targets(q: Array, kinematics: Kinematics, action: Array, home: Array) -> Array:
+    """Return arm joint targets (n, 7), rad, that bring the TCP by the action's displacement from where it is.
+
+    Damped least squares with the posture `home` (7,) in the null space:
+    dq = p + J^T (J J^T + d^2 I)^-1 (e - J p), p = gain (home - q).
+    """
+    xp = array_namespace(q)
+    jacobian = kinematics.jacobian
+    posture = POSTURE_GAIN * (home - q)
+    error = action[:, :6] - xp.sum(jacobian * posture[:, None, :], axis=-1)
+    gram = xp.sum(jacobian[:, :, None, :] * jacobian[:, None, :, :], axis=-1)
+    weighted = xp.linalg.solve(gram + DAMPING**2 * xp.eye(6), error[:, :, None])[:, :, 0]
+    step = posture + xp.sum(jacobian * weighted[:, :, None], axis=1)
+    return xp.clip(q + step, xp.asarray(LOW + 0.02), xp.asarray(HIGH - 0.02))

@@ -1,0 +1,79 @@
+"""What every physics engine must offer, and the registry that finds one by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import UserError, unknown
+from sim.scene import Scene, Value
+from sim.state import Array, State
+
+Values = Mapping[str, Value]
+"""Every scene parameter of one world by path, absolute: the scene's nominal values overlaid with a draw."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an engine can do; what it cannot do it refuses in words."""
+
+    # Name and version of the physics, as stored in datasets and results.
+    name: str
+    version: str
+    # "cpu" or "cuda".
+    device: str
+    # Same seed, same bytes, whatever the number of worlds and threads.
+    deterministic: bool
+    # Largest number of worlds.
+    max_worlds: int
+
+
+class Engine(Protocol):
+    """n worlds of one scene, advanced together by canonical actions."""
+
+    n: int
+    scene: Scene
+    capabilities: Capabilities
+
+    def reset(self, ids: NDArray[np.intp], values: Sequence[Values]) -> None:
+        """Put world `ids[k]` into the start that `values[k]` describes; the others stay as they are."""
+
+    def step(self, actions: Array) -> State:
+        """Execute one canonical action (n, 7) per world for one control step and return the new state."""
+
+    def state(self) -> State:
+        """Return the state as it is."""
+
+    def diverged(self) -> NDArray[np.bool_]:
+        """Return which worlds (n,) the physics could not integrate since their reset; they stand still until reset."""
+
+    def positions(self) -> NDArray[np.float64]:
+        """Return the generalized positions (n, nq), enough to draw a frame."""
+
+    def close(self) -> None:
+        """Free threads and memory."""
+
+
+ENGINES: dict[str, str] = {
+    "mujoco": "sim.mujoco_engine:MujocoEngine",
+}
+
+
+def make_engine(name: str, scene: Scene, *, n: int, threads: int | None = None) -> Engine:
+    """Return the engine `name` with `n` worlds of `scene`."""
+    if name not in ENGINES:
+        raise unknown("engine", name, ENGINES)
+    module, attribute = ENGINES[name].split(":")
+    try:
+        factory = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"Engine {name!r} needs the package {error.name!r}, which is not installed. Type: pip install {error.name}"
+        ) from error
+    engine: Engine = factory(scene, n=n, threads=threads)
+    return engine

@@ -1,0 +1,178 @@
+"""The visual values of one frame, written into a model: every parameter, each time, from its nominal value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.appearance import SURFACES, TABLE_FRONT
+from sim.engine import Values
+from sim.errors import UserError, nearest, unknown
+from sim.mjcf import TABLE_CENTER, TABLE_HALF, geom_size
+from sim.scene import Camera, Scene, Value, rgb
+from sim.textures import TEXTURES
+
+
+class Look:
+    """Writes the visual values of `scene` into a model of `build_visual_spec(scene)`."""
+
+    def __init__(self, scene: Scene, model: mujoco.MjModel) -> None:
+        """Look up ids and remember what is nominal."""
+        self._scene, self._model = scene, model
+        self._nominal = scene.nominal()
+        self._views = dict(scene.cameras)
+        names = [model.geom(i).name for i in range(model.ngeom)]
+        self._geoms = {name: i for i, name in enumerate(names) if name}
+        self._walls = [i for name, i in self._geoms.items() if name.startswith("wall")]
+        self._robot = np.array([i for i, name in enumerate(names) if name.startswith("robot_")])
+        self._robot_color = model.geom_rgba[self._robot, :3].copy()
+        self._materials = {
+            surface: {name: model.material(f"{surface}_{name}").id for name in ("plain", *TEXTURES)}
+            for surface in SURFACES
+        }
+        self._table, self._camera = model.body("table").id, model.camera("image").id
+        self._light = model.light("key").id
+
+    def apply(self, values: Values) -> None:
+        """Set everything visual to `values`; a path that they lack is nominal again, physical ones are ignored.
+
+        Colours and light are clipped to [0, 1]. A `UserError` refuses an unknown path or name, a wrong length, a value
+        that is not finite, and a size, distance or field of view that is not positive.
+        """
+        for path in values:
+            if path not in self._nominal:
+                raise UserError(f"The scene has no parameter {path!r}.{nearest(path, self._nominal)}")
+        self._set_table(values)
+        self._set_room(values)
+        self._set_light(values)
+        self._set_camera(values)
+        for item in self._scene.objects:
+            geom = self._geoms[item.name]
+            self._model.geom_rgba[geom, :3] = self._object_color(item.name, values)
+            half_size = self._positive(f"{item.name}.half_size", values)
+            self._model.geom_size[geom] = geom_size(replace(item, half_size=tuple(half_size)))
+
+    def _object_color(self, name: str, values: Values) -> tuple[float, ...]:
+        """Return an object's RGB: a name of the palette or RGB, times its shade."""
+        path = f"{name}.color"
+        color = values.get(path, self._nominal[path])
+        if not isinstance(color, str):
+            checked(path, color, (1.0, 1.0, 1.0))
+        shade = self._vector(f"{name}.shade", values)
+        return rgb(color, tuple(shade))
+
+    def _set_table(self, values: Values) -> None:
+        model, geom = self._model, self._geoms["table_top"]
+        model.body_pos[self._table, 2] = self._number("table.height", values)
+        rear, half_width = self._vector("table.extent", values)
+        half_length = (TABLE_FRONT - rear) / 2
+        if min(half_length, half_width) <= 0:
+            raise UserError(
+                f"table.extent = ({rear}, {half_width}) leaves no table. It is the rear edge x, below {TABLE_FRONT} m, "
+                "and half the width, above 0 m."
+            )
+        model.geom_pos[geom, 0] = rear + half_length - TABLE_CENTER[0]
+        model.geom_size[geom] = half_length, half_width, TABLE_HALF[2]
+        model.geom_rbound[geom] = math.hypot(half_length, half_width)
+        self._set_surface("table", geom, values)
+
+    def _set_room(self, values: Values) -> None:
+        self._set_surface("floor", self._geoms["floor"], values)
+        self._set_color(self._geoms["mount"], "mount.color", values)
+        for wall in self._walls:
+            self._set_color(wall, "background.color", values)
+        (distance,) = self._positive("background.distance", values)
+        self._model.geom_pos[self._geoms["wall"], 0] = -distance
+        tint = self._vector("robot.color", values)
+        self._model.geom_rgba[self._robot, :3] = np.clip(self._robot_color * tint, 0.0, 1.0)
+
+    def _set_light(self, values: Values) -> None:
+        model = self._model
+        direction = self._vector("light.direction", values)
+        length = float(np.linalg.norm(direction))
+        if length < 1e-6:
+            raise UserError("light.direction is (0, 0, 0): a light needs a direction, for example (-0.3, 0.2, -1).")
+        model.light_dir[self._light] = direction / length
+        model.light_pos[self._light] = np.array([0.5, 0.0, 0.0]) - 2.0 * direction / length
+        model.light_diffuse[self._light] = np.clip(self._vector("light.diffuse", values), 0.0, 1.0)
+        model.vis.headlight.ambient = np.clip(self._vector("light.ambient", values), 0.0, 1.0)
+        model.light_castshadow[self._light] = self._number("light.shadows", values) > 0.5
+
+    def _set_camera(self, values: Values) -> None:
+        view = self._view(values)
+        height = np.array([0.0, 0.0, self._number("table.height", values)])
+        position = np.array(view.position) + self._vector("camera.offset", values) + height
+        target = np.array(view.target) + self._vector("camera.target_offset", values) + height
+        rotation = look_at(position, target, roll=self._number("camera.roll", values))
+        model, camera = self._model, self._camera
+        model.cam_pos[camera] = position
+        mujoco.mju_mat2Quat(model.cam_quat[camera], rotation.ravel())
+        fovy = view.fovy * self._positive("camera.fovy", values)[0]
+        if fovy >= 170:
+            raise UserError(f"camera.fovy makes the vertical field of view {fovy:.1f} degrees; it must be below 170.")
+        model.cam_fovy[camera] = fovy
+
+    def _view(self, values: Values) -> Camera:
+        name = values.get("camera.view", self._nominal["camera.view"])
+        if name not in self._views:
+            raise unknown("camera view", str(name), self._views)
+        return self._views[str(name)]
+
+    def _set_surface(self, surface: str, geom: int, values: Values) -> None:
+        path = f"{surface}.texture"
+        name, materials = values.get(path, self._nominal[path]), self._materials[surface]
+        if name not in materials:
+            raise unknown(f"texture for {path}", str(name), materials)
+        self._model.geom_matid[geom] = materials[str(name)]
+        self._set_color(geom, f"{surface}.color", values)
+
+    def _set_color(self, geom: int, path: str, values: Values) -> None:
+        self._model.geom_rgba[geom, :3] = np.clip(self._vector(path, values), 0.0, 1.0)
+
+    def _positive(self, path: str, values: Values) -> NDArray[np.float64]:
+        vector = np.atleast_1d(self._vector(path, values))
+        if vector.min() <= 0:
+            raise UserError(f"{path} = {values[path]!r} is not allowed: it must be above 0.")
+        return vector
+
+    def _number(self, path: str, values: Values) -> float:
+        return float(self._vector(path, values))
+
+    def _vector(self, path: str, values: Values) -> NDArray[np.float64]:
+        """Return the value of `path` as an array of the nominal value's shape."""
+        return checked(path, values.get(path, self._nominal[path]), self._nominal[path])
+
+
+def checked(path: str, value: Value, nominal: Value) -> NDArray[np.float64]:
+    """Return `value` as a finite array of the shape of `nominal`, or refuse it by its `path`."""
+    wanted = np.shape(nominal)
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    if array.shape != wanted or not np.isfinite(array).all():
+        kind = f"{wanted[0]} finite numbers" if wanted else "one finite number"
+        raise UserError(f"{path} = {value!r} is not allowed: it must be {kind}, such as {nominal!r}.")
+    return array
+
+
+def look_at(position: NDArray[np.float64], target: NDArray[np.float64], *, roll: float = 0.0) -> NDArray[np.float64]:
+    """Return the rotation (3, 3) of a camera at `position` that looks at `target`: columns right, up, backward.
+
+    `roll`, rad, turns the camera counter-clockwise as seen from behind it, so that the picture turns clockwise.
+    """
+    back = position - target
+    length = float(np.linalg.norm(back))
+    if length < 1e-6:
+        raise UserError(f"The camera stands on its own target {tuple(target)}; move one of them.")
+    back = back / length
+    up = np.array([1.0, 0.0, 0.0]) if abs(back[2]) > 1 - 1e-9 else np.array([0.0, 0.0, 1.0])
+    right = np.cross(up, back)
+    right /= np.linalg.norm(right)
+    up = np.cross(back, right)
+    c, s = math.cos(roll), math.sin(roll)
+    return np.stack([c * right + s * up, c * up - s * right, back], axis=-1)

@@ -1,0 +1,41 @@
+"""Rates with their intervals."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from sim.errors import UserError
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share of n trials with its interval."""
+
+    # Successes, trials, and their ratio.
+    successes: int
+    n: int
+    value: float
+    # Bounds of the interval.
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Return "96.0 % [93.1, 97.8]" (n = 300)."""
+        return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}] (n = {self.n})"
+
+
+def wilson(successes: int, n: int, *, level: float = 0.95) -> Rate:
+    """Return the rate with its Wilson score interval (Wilson 1927). No trials are an error, not 0 %."""
+    if n < 1:
+        raise UserError("A success rate of no episodes was asked for. An empty evaluation is an error, not 0 %.")
+    if not 0 <= successes <= n:
+        raise UserError(f"{successes} successes of {n} episodes cannot be.")
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    p = successes / n
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low = 0.0 if successes == 0 else max(0.0, center - half)
+    high = 1.0 if successes == n else min(1.0, center + half)
+    return Rate(successes, n, p, low, high)
