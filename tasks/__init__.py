@@ -1,0 +1,1 @@
+"""What to do: scene, randomization, observation, reward, success and instructions."""

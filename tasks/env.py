@@ -1,0 +1,200 @@
+"""A task in our own engine, as the batched environment that experts, collectors and benchmarks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.conventions import CANONICAL, OPENING_MAX, POSITION_LIMIT, ROTATION_LIMIT
+from sim.engine import Engine, make_engine
+from sim.episodes import EnvSpec, Ids, Images, Observation, Step
+from sim.rotations import canonical_sign, wxyz_to_xyzw
+from sim.scene import Value
+from sim.state import State
+from sim.streams import generator
+from tasks.catalogue import load_task
+from tasks.task import Task
+
+if TYPE_CHECKING:
+    from sim.renderer import Renderer
+
+OUT_OF_REACH = 2.0
+"""An object farther than this from the robot's base, m, has been thrown; the episode ends."""
+
+
+def canonical_state(state: State) -> NDArray[np.float32]:
+    """Return the canonical proprioceptive state (n, 8): TCP position m, quaternion xyzw, opening fraction."""
+    quaternion = canonical_sign(wxyz_to_xyzw(np.asarray(state.tcp[:, 3:])))
+    opening = np.clip(np.asarray(state.opening) / OPENING_MAX, 0.0, 1.0)
+    parts = [np.asarray(state.tcp)[:, :3], quaternion, opening[:, None]]
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+class TaskEnv:
+    """n worlds of one task in one engine; each episode depends on its seed alone."""
+
+    def __init__(self, task: Task, engine: Engine, *, preset: str = "train", image_size: int = 256) -> None:
+        """Wrap `engine`, whose scene must be the task's."""
+        self.task, self.engine, self.n = task, engine, engine.n
+        self._preset, self._size = preset, image_size
+        self._renderer: Renderer | None = None
+        capabilities = engine.capabilities
+        self.spec = EnvSpec(
+            task=task.id,
+            host="demomill",
+            host_task=task.id,
+            convention=CANONICAL,
+            horizon=task.horizon,
+            engine=f"{capabilities.name} {capabilities.version}",
+        )
+        self._nominal = task.scene.nominal()
+        self._seeds = [0] * self.n
+        self._sentences: list[str | None] = [None] * self.n
+        self._steps = np.zeros(self.n, dtype=np.intp)
+        self._previous = np.zeros((self.n, 7))
+        self._noise = np.zeros((self.n, task.horizon, 7))
+        self._state = engine.state()
+        width = task.privileged(self._state).shape[1]
+        self._observation_noise = np.zeros((self.n, task.horizon + 1, width))
+        self.last_errors: dict[int, str] = {}
+
+    def reset(self, ids: Ids, seeds: Sequence[int]) -> None:
+        """Begin the episode of `seeds[k]` in world `ids[k]`."""
+        values = []
+        for world, seed in zip(ids, seeds, strict=True):
+            drawn = self._nominal | self.task.draw(seed, preset=self._preset, visual=False)
+            values.append(drawn)
+            self._seeds[world], self._sentences[world] = seed, None
+            self._draw_noise(int(world), seed, drawn)
+        self.engine.reset(np.asarray(ids, dtype=np.intp), values)
+        self._steps[ids] = 0
+        self._previous[ids] = 0.0
+        self._previous[ids, 6] = 1.0
+        self._state = self.engine.state()
+
+    def _draw_noise(self, world: int, seed: int, values: dict[str, Value]) -> None:
+        """Draw the whole episode's actuation and observation noise at once, each from its own stream."""
+        scale = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3 + [0.0])
+        stream = generator(seed, self.task.id, "action.noise", "steps")
+        self._noise[world] = values["action.noise"] * scale * stream.standard_normal(self._noise.shape[1:])
+        stream = generator(seed, self.task.id, "observation.noise", "steps")
+        sample = stream.standard_normal(self._observation_noise.shape[1:])
+        self._observation_noise[world] = values["observation.noise"] * sample
+
+    def privileged(self) -> NDArray[np.float32]:
+        """Return the privileged observation of all worlds (n, p), with the episode's observation noise."""
+        noise = self._observation_noise[np.arange(self.n), np.minimum(self._steps, self.task.horizon)]
+        return np.asarray(self.task.privileged(self._state) + noise, dtype=np.float32)
+
+    def observe(self, ids: Ids) -> Observation:
+        """Return what these worlds show."""
+        return Observation(
+            ids=ids,
+            seeds=tuple(self._seeds[i] for i in ids),
+            steps=self._steps[ids].copy(),
+            state=canonical_state(self._state)[ids],
+            privileged=self.privileged()[ids],
+            instructions=tuple(self._instruction(int(i)) for i in ids),
+            render=lambda camera: self._render(ids, camera),
+        )
+
+    def _instruction(self, world: int) -> str:
+        """Return the sentence of the episode in `world`, drawn when it is first asked for."""
+        sentence = self._sentences[world]
+        if sentence is None:
+            seed = self._seeds[world]
+            color = self.task.draw_one(f"{self.task.target}.color", seed, preset=self._preset)
+            name = color if isinstance(color, str) else ""
+            sentence = self.task.instruction(seed, color=name, held_out=self._preset == "held_out")[0]
+            self._sentences[world] = sentence
+        return sentence
+
+    def _render(self, ids: Ids, camera: str) -> Images:
+        """Render these worlds as their episodes look."""
+        if self._renderer is None:
+            from sim.renderer import Renderer
+
+            self._renderer = Renderer(self.task.scene, size=self._size)
+        positions = self.engine.positions()
+        frames = [
+            self._renderer.render(
+                positions[i],
+                self._nominal | self.task.draw(self._seeds[i], preset=self._preset),
+                camera=camera,
+                noise_seed=self._seeds[i] * 1009 + int(self._steps[i]),
+            )
+            for i in ids
+        ]
+        return np.stack(frames)
+
+    def step(self, actions: NDArray[np.float64]) -> Step:
+        """Execute canonical actions (n, 7)."""
+        row = np.minimum(self._steps, self.task.horizon - 1)
+        self._state = self.engine.step(actions + self._noise[np.arange(self.n), row])
+        self._steps += 1
+        terms = {k: np.asarray(v) for k, v in self.task.terms(self._state, actions, self._previous).items()}
+        self._previous = np.array(actions)
+        reward = sum(self.task.weights[name] * values for name, values in terms.items())
+        self.last_errors = self._errors()
+        return Step(
+            terms=terms,
+            reward=np.asarray(reward, dtype=np.float64),
+            success=np.asarray(self.task.success(self._state)),
+            terminated=self._thrown(),
+            truncated=self._steps >= self.task.horizon,
+            errors=self.last_errors,
+        )
+
+    def _thrown(self) -> NDArray[np.bool_]:
+        """Return which worlds (n,) lost an object: it is out of reach or has fallen off the table."""
+        lost = np.zeros(self.n, dtype=np.bool_)
+        for pose in self._state.poses.values():
+            far = np.linalg.norm(pose[:, :3], axis=1) > OUT_OF_REACH
+            lost |= far | (pose[:, 2] < self._state.table - 0.1)
+        return lost
+
+    def _errors(self) -> dict[int, str]:
+        return {
+            int(i): f"the physics diverged at step {self._steps[i]} (seed {self._seeds[i]})"
+            for i in np.flatnonzero(self.engine.diverged())
+        }
+
+    def draw(self, world: int) -> dict[str, Any]:
+        """Return every value that the episode in `world` drew, visual ones included."""
+        return dict(self.task.draw(self._seeds[world], preset=self._preset))
+
+    def snapshot(self, ids: Ids) -> dict[str, NDArray[np.float64]]:
+        """Return measurements of these worlds: TCP pose, joints, positions, contact force, objects' positions."""
+        state = self._state
+        return {
+            "tcp": np.asarray(state.tcp)[ids],
+            "joints": np.asarray(state.q)[ids],
+            "contact": np.asarray(state.contact)[ids],
+            "table": np.asarray(state.table)[ids],
+            "positions": self.engine.positions()[ids],
+            **{f"object/{name}": np.asarray(pose)[ids] for name, pose in state.poses.items()},
+        }
+
+    def close(self) -> None:
+        """Free engine and renderer."""
+        self.engine.close()
+        if self._renderer is not None:
+            self._renderer.close()
+
+
+def make_env(
+    name: str,
+    *,
+    n: int,
+    engine: str = "mujoco",
+    preset: str = "train",
+    threads: int | None = None,
+    image_size: int = 256,
+) -> TaskEnv:
+    """Return `n` worlds of the task `name` under a randomization preset."""
+    task = load_task(name)
+    worlds = make_engine(engine, task.scene, n=n, threads=threads)
+    return TaskEnv(task, worlds, preset=preset, image_size=image_size)

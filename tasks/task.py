@@ -1,0 +1,98 @@
+"""A task: data and pure functions of State. No engine is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sim.errors import UserError, nearest
+from sim.files import digest_json
+from sim.scene import Scene, Value
+from sim.state import Array, State
+from sim.streams import generator
+from tasks.randomization import Knob, draw_values, is_visual
+
+Terms = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Twin:
+    """An environment of another simulator that asks for nearly the same."""
+
+    host: str
+    host_task: str
+    # What differs, said in every report.
+    difference: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to do. One file of tasks/ defines one of these."""
+
+    # Versioned id: a change of scene, success or randomization is a new version.
+    id: str
+    # One line for the catalogue.
+    summary: str
+    scene: Scene
+    # Presets of randomization: "none", "train", "held_out".
+    presets: Mapping[str, tuple[Knob, ...]]
+    # Steps after which an episode is truncated, and for how many success must hold in a demonstration.
+    horizon: int
+    hold: int
+    # State -> (n, p) privileged observation.
+    privileged: Callable[[State], Array]
+    # State, canonical action (n, 7), previous action (n, 7) -> terms in [0, 1], each (n,).
+    terms: Callable[[State, Array, Array], Terms]
+    # Weight of each term.
+    weights: Mapping[str, float]
+    # State -> (n,) bool.
+    success: Callable[[State], Array]
+    # Template id -> sentence with {color}; ids that begin with "held_out" are never trained on.
+    templates: Mapping[str, str]
+    # The object that sentences are about.
+    target: str
+    twins: tuple[Twin, ...] = ()
+
+    def draw(self, seed: int, *, preset: str = "train", visual: bool = True) -> dict[str, Value]:
+        """Return the absolute values that the episode `seed` draws under `preset`; without `visual`, physics only."""
+        chosen = [knob for knob in self._preset(preset) if visual or not is_visual(knob.path)]
+        return draw_values(chosen, self.scene.nominal(), seed, names=(self.id,))
+
+    def draw_one(self, path: str, seed: int, *, preset: str = "train") -> Value:
+        """Return the value of the single parameter `path` in the episode `seed`, drawn or nominal."""
+        chosen = [knob for knob in self._preset(preset) if knob.path == path]
+        nominal = self.scene.nominal()
+        return {path: nominal[path], **draw_values(chosen, nominal, seed, names=(self.id,))}[path]
+
+    def redraw_visual(self, seed: int, step: int, *, preset: str = "train") -> dict[str, Value]:
+        """Return visual values drawn anew for one step of the episode."""
+        chosen = [knob for knob in self._preset(preset) if is_visual(knob.path)]
+        return draw_values(chosen, self.scene.nominal(), seed, names=(self.id, "step", step))
+
+    def instruction(self, seed: int, *, held_out: bool = False, color: str = "") -> tuple[str, str]:
+        """Return the sentence of the episode `seed`, and the id of its template."""
+        ids = sorted(name for name in self.templates if name.startswith("held_out") == held_out)
+        template = ids[int(generator(seed, self.id, "instruction").integers(len(ids)))]
+        return " ".join(self.templates[template].format(color=color).split()), template
+
+    def digest(self) -> str:
+        """Return the digest of the task's data: scene, randomization, horizon, weights, sentences."""
+        data: dict[str, Any] = {
+            "id": self.id,
+            "scene": asdict(self.scene),
+            "presets": {name: [knob.text for knob in chosen] for name, chosen in self.presets.items()},
+            "horizon": self.horizon,
+            "hold": self.hold,
+            "weights": dict(self.weights),
+            "templates": dict(self.templates),
+        }
+        return digest_json(data)
+
+    def _preset(self, name: str) -> tuple[Knob, ...]:
+        if name not in self.presets:
+            raise UserError(
+                f"Task {self.id} has no randomization preset {name!r}.{nearest(name, self.presets)} "
+                f"Allowed: {', '.join(sorted(self.presets))}."
+            )
+        return self.presets[name]
