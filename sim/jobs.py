@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 import types
 import typing
@@ -64,7 +65,9 @@ def _convert(value: Any, hint: Any, *, where: str) -> Any:
         return _convert_tuple(value, arguments, where=where)
     if hint is Path and isinstance(value, str):
         return Path(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and type(value) in (int, float):
+        if not math.isfinite(value):
+            raise UserError(f"{where} = {value} is not allowed. Allowed: finite numbers.")
         return float(value)
     if type(value) is not hint:
         raise _wrong(value, getattr(hint, "__name__", str(hint)), where=where)

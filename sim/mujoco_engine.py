@@ -33,7 +33,7 @@ class MujocoEngine:
             raise UserError(f"An engine needs at least one world; got n = {n}.")
         self.n, self.scene = n, scene
         self.capabilities = Capabilities("mujoco", mujoco.__version__, "cpu", deterministic=True, max_worlds=65536)
-        base = build_spec(scene).compile()
+        base = self._base = build_spec(scene).compile()
         self._models = [copy.copy(base) for _ in range(n)]
         self._writer = ModelWriter(base, scene)
         threads = threads or len(os.sched_getaffinity(0))
@@ -53,6 +53,8 @@ class MujocoEngine:
         self._half_sizes = {item.name: np.zeros((n, 3)) for item in scene.objects}
         self._home = np.array(scene.home)
         nominal = scene.nominal()
+        self._parked = np.zeros(size)
+        self._parked[1 : 1 + self._nq] = start_positions(scene, nominal)
         self.reset(np.arange(n), [nominal] * n)
 
     def reset(self, ids: NDArray[np.intp], values: Sequence[Values]) -> None:
@@ -79,9 +81,7 @@ class MujocoEngine:
         self._controls[:, :, :ARM] = joint_targets(q, self._kinematics, wanted, self._home)[:, None]
         self._controls[:, :, ARM:] = (wanted[:, 6:] * OPENING_MAX / 2)[:, None]
         self._pool.rollout(
-            self._models,
-            self._data,
-            self._state,
+            *self._sound_starts(),
             self._controls,
             nstep=self.scene.substeps,
             state=self._outputs,
@@ -90,6 +90,14 @@ class MujocoEngine:
         )
         self._accept()
         return self.state()
+
+    def _sound_starts(self) -> tuple[list[mujoco.MjModel], list[mujoco.MjData], NDArray[np.float64]]:
+        """Return models, scratch data and start states; a world that has diverged is replaced by a nominal one."""
+        if not self._diverged.any():
+            return self._models, self._data, self._state
+        models = [self._base if lost else model for model, lost in zip(self._models, self._diverged, strict=True)]
+        starts = np.where(self._diverged[:, None], self._parked, self._state)
+        return models, self._data, starts
 
     def _accept(self) -> None:
         """Take over the new states; worlds whose clock stopped have diverged and stay where they last were sound.

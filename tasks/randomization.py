@@ -55,6 +55,8 @@ class Knob:
     def _check(self, nominal: Value) -> None:
         """Refuse a law that does not fit the parameter's kind or length."""
         if self.law == "choice":
+            if not isinstance(nominal, str):
+                raise UserError(f"The law {self.text!r} draws a name, but {self.path} holds numbers: {nominal!r}.")
             return
         if isinstance(nominal, str):
             raise UserError(f"The law {self.text!r} draws a number, but {self.path} holds the name {nominal!r}.")
@@ -67,7 +69,7 @@ class Knob:
 
     def _sample(self, u: float, a: float, b: float) -> float:
         """Return the sample at the quantile u of U(a, b) or N(a, b)."""
-        return a + (b - a) * u if self.law == "U" else NormalDist(a, b).inv_cdf(min(max(u, 1e-12), 1 - 1e-12))
+        return a + (b - a) * u if self.law == "U" else a + b * NormalDist().inv_cdf(min(max(u, 1e-12), 1 - 1e-12))
 
     def _applied(self, nominal: float, sample: float) -> float:
         """Return the absolute value."""

@@ -1,0 +1,1 @@
+"""Judges: hosts, metrics, statistics and reports."""

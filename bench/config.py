@@ -1,0 +1,89 @@
+"""What a benchmark runs: which policies in which hosts on which episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.episodes import Policy
+from sim.errors import UserError
+from sim.streams import episode_seed
+from tasks.task import Task
+
+PolicyFactory = Callable[[], Policy]
+"""Builds a policy inside a worker process; picklable: a function or class of a module, or a partial of one."""
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """One benchmark run."""
+
+    # Folder of the run. An interrupted run in it is continued.
+    out: Path
+    # Task whose instructions are given and whose own success is reported as `lifted`.
+    task: str = "lift_cube"
+    # Hosts as "host:environment", or "host" alone for the task's twin there.
+    hosts: tuple[str, ...] = ("robosuite", "maniskill")
+    # Episodes per policy and host.
+    episodes: int = 20
+    # Seed of the benchmark; its episodes are never trained on.
+    seed: int = 0
+    # Steps after which an episode is truncated; the task's own by default.
+    horizon: int | None = None
+    # End an episode once the object has been lifted for so many steps; by default it runs to the horizon.
+    stop_lifted: int | None = None
+    # Worker processes; each runs one host at a time on one thread.
+    workers: int = 2
+    # Episodes per policy and host of which frames are kept.
+    filmstrips: int = 3
+    # Width and height of rendered images, pixels.
+    image_size: int = 256
+
+
+@dataclass(frozen=True)
+class HostTask:
+    """One environment of one host."""
+
+    host: str
+    host_task: str
+
+    def __str__(self) -> str:
+        """Return "host:environment"."""
+        return f"{self.host}:{self.host_task}"
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """What a benchmark found."""
+
+    # Folder of the run.
+    out: Path
+    # The content of results.json.
+    results: dict[str, Any]
+
+
+def host_tasks(config: BenchConfig, task: Task) -> tuple[HostTask, ...]:
+    """Return the environments that `config.hosts` names; unknown ones and doubles are refused."""
+    from bench.hosts.registry import OWN, check_host
+
+    twins = {twin.host: twin.host_task for twin in task.twins} | {OWN: task.id}
+    chosen: list[HostTask] = []
+    for text in config.hosts:
+        host, _, host_task = text.partition(":")
+        found = HostTask(host, host_task or twins.get(host, ""))
+        check_host(found.host, found.host_task, task)
+        if found in chosen:
+            raise UserError(f"The host {found} is named twice in hosts = {list(config.hosts)}. Name each once.")
+        chosen.append(found)
+    if not chosen:
+        raise UserError('No host was named: hosts is empty. Name at least one, for example hosts = ["robosuite"].')
+    return tuple(chosen)
+
+
+def bench_seeds(config: BenchConfig) -> tuple[int, ...]:
+    """Return the episode seeds of the benchmark, equal for every policy and host."""
+    if config.episodes < 1:
+        raise UserError(f"A benchmark needs at least one episode; got episodes = {config.episodes}.")
+    return tuple(episode_seed("benchmark", config.seed, i) for i in range(config.episodes))

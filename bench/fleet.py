@@ -1,0 +1,130 @@
+"""Worker processes side by side: started, listened to, and replaced when one dies in the middle of an episode."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import connection as mpc
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from bench.record import Record, crashed
+from bench.worker import WorkerJob, serve
+from sim.errors import UserError
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Environment variables that keep a numerical library on one thread."""
+
+GRACE = 5.0
+"""Seconds that a worker has to end by itself before it is stopped."""
+
+
+@dataclass
+class _Running:
+    """One worker process and the episode it is in."""
+
+    job: WorkerJob
+    process: SpawnProcess
+    finished: int = 0
+    current: tuple[str, int] | None = None
+
+
+def run_jobs(jobs: Sequence[WorkerJob], *, workers: int) -> Iterator[tuple[Record, dict[str, Any]]]:
+    """Yield (record, timing) of every episode of every job as it ends, with at most `workers` processes at once.
+
+    A process that dies takes one episode with it, which is recorded as an error; another one does the rest. Whatever
+    ends this loop, no process is left behind.
+    """
+    waiting, running = list(jobs), dict[mpc.Connection, _Running]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                ours, process = _start(waiting[0])
+                running[ours] = _Running(waiting.pop(0), process)
+            for ready in mpc.wait(list(running)):
+                assert isinstance(ready, mpc.Connection)
+                state = running[ready]
+                message = _receive(ready)
+                if message is None:
+                    del running[ready]
+                    yield from _buried(state, waiting)
+                elif message[0] == "begin":
+                    state.current = (message[1], message[2])
+                elif message[0] == "episode":
+                    state.current, state.finished = None, state.finished + 1
+                    yield message[1], message[2]
+                elif message[0] == "done":
+                    del running[ready]
+                    _end(state.process)
+                else:
+                    _raise(message)
+    finally:
+        for state in running.values():
+            state.process.terminate()
+            _end(state.process)
+
+
+def _start(job: WorkerJob) -> tuple[mpc.Connection, SpawnProcess]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=serve, args=(theirs, job), name=f"bench {job.host}")
+    with _one_thread():
+        process.start()
+    theirs.close()
+    return ours, process
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let the process that starts now use one thread: libraries read this when they are imported, before our code."""
+    before = {name: os.environ.get(name) for name in (*THREADS, "LP_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _receive(ready: mpc.Connection) -> Any:
+    """Return the next message, or None if the process at the other end is gone."""
+    try:
+        return ready.recv()
+    except (EOFError, ConnectionResetError):
+        return None
+
+
+def _buried(state: _Running, waiting: list[WorkerJob]) -> Iterator[tuple[Record, dict[str, Any]]]:
+    """Account for a process that died: its episode becomes an error, the rest of its job waits again."""
+    _end(state.process)
+    code = state.process.exitcode
+    if state.current is None:
+        raise RuntimeError(
+            f"The worker process for {state.job.host} ended with status {code} before its next episode began. "
+            "What it said is above; what was finished is in the log."
+        )
+    policy, seed = state.current
+    done = state.finished + 1
+    yield crashed(str(state.job.host), policy, seed, f"the worker process died with status {code}"), {}
+    if state.job.episodes[done:]:
+        waiting.insert(0, replace(state.job, episodes=state.job.episodes[done:]))
+
+
+def _end(process: SpawnProcess) -> None:
+    process.join(GRACE)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+def _raise(message: tuple[str, str]) -> None:
+    if message[0] == "refused":
+        raise UserError(message[1])
+    raise RuntimeError(f"A worker process could not go on:\n{message[1]}")

@@ -1,0 +1,1 @@
+"""Simulators that no training touched, each behind the same batched environment."""

@@ -1,0 +1,155 @@
+"""All of it in order: expert, demonstrations, stand-in for real data, VLA, benchmark, page. Resumes where it stopped."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.night import Night, NightResult
+from bench.stages import STAGES
+from sim.errors import UserError
+from sim.files import digest_json, read_json, write_json
+from tasks.catalogue import load_task
+
+STATE = "overnight.json"
+
+
+@dataclass(frozen=True)
+class ExpertStage:
+    """The PPO expert. Fields as in `demomill train-expert --help`."""
+
+    seed: int = 0
+    worlds: int = 512
+    max_steps: int = 1_600_000
+    goal: float = 0.85
+    patience: int = 4
+    episodes: int = 1000
+
+
+@dataclass(frozen=True)
+class SyntheticStage:
+    """The filtered demonstrations. Fields as in `demomill generate --help`."""
+
+    episodes: int = 240
+    val_episodes: int = 16
+    seed: int = 0
+    appearance: str = "step"
+    perturb_share: float = 0.6
+    perturb_std: float = 0.5
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class StandInStage:
+    """What takes the place of real data: the expert, rolled out and rendered in another simulator."""
+
+    host: str = "robosuite"
+    episodes: int = 20
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class VlaStage:
+    """The VLA on the mixture. Fields as in `demomill train-vla --help`; weights are shares of the samples."""
+
+    synthetic_weight: float = 90.0
+    stand_in_weight: float = 10.0
+    preset: str = "cpu_minutes"
+    steps: int | None = 1200
+    minutes: float | None = None
+    seed: int = 0
+    # Actions of a chunk that are executed before the policy looks again.
+    execute: int = 4
+
+
+@dataclass(frozen=True)
+class BenchStage:
+    """The benchmark. Fields as in `demomill bench --help`."""
+
+    hosts: tuple[str, ...] = ("robosuite", "maniskill")
+    episodes: int = 30
+    seed: int = 0
+    workers: int = 2
+    filmstrips: int = 3
+
+
+@dataclass(frozen=True)
+class OvernightConfig:
+    """The whole job."""
+
+    # Task, e.g. "lift_cube".
+    task: str
+    # Folder of everything: expert, data, checkpoint, benchmark, page.
+    out: Path = Path("runs/overnight")
+    # Take the shipped expert instead of training one.
+    reuse_expert: bool = False
+    expert: ExpertStage = field(default_factory=ExpertStage)
+    synthetic: SyntheticStage = field(default_factory=SyntheticStage)
+    stand_in: StandInStage = field(default_factory=StandInStage)
+    vla: VlaStage = field(default_factory=VlaStage)
+    bench: BenchStage = field(default_factory=BenchStage)
+
+
+def overnight(config: OvernightConfig) -> NightResult:
+    """Run every stage that is not finished and return what came out; the page is the last.
+
+    A stage that was interrupted continues by itself; one that is finished is not run again. A job whose settings
+    differ from those that `out` was begun with is refused: no number in the folder may come from another job.
+    """
+    from sim.gl import choose_backend
+
+    choose_backend()
+    night = Night(config=config, task=load_task(config.task), out=config.out, results=_begun(config))
+    for number, (name, stage) in enumerate(STAGES.items(), start=1):
+        if name in night.results:
+            _say(f"[{number}/{len(STAGES)}] {name}: finished before ({night.results[name]['seconds']:.0f} s)")
+            continue
+        _say(f"[{number}/{len(STAGES)}] {name}")
+        _run(night, name, stage)
+    return NightResult.of(night)
+
+
+def _begun(config: OvernightConfig) -> dict[str, Any]:
+    """Return the results of the stages that are finished in `config.out`; another job's folder is refused."""
+    path = config.out / STATE
+    settings = _settings(config)
+    if not path.is_file():
+        write_json(path, {"digest": digest_json(settings), "settings": settings, "stages": {}})
+        return {}
+    stored = read_json(path)
+    if stored["digest"] != digest_json(settings):
+        changed = [key for key in settings if settings[key] != stored["settings"].get(key)]
+        raise UserError(
+            f"{config.out} was begun with other settings: {', '.join(changed)} differ. Name another folder with --out, "
+            "restore the settings, or remove the folder."
+        )
+    return dict(stored["stages"])
+
+
+def _settings(config: OvernightConfig) -> dict[str, Any]:
+    """Return what decides the results, as JSON: not where they lie, nor how many workers make them."""
+    settings: dict[str, Any] = asdict(config)
+    del settings["out"]
+    del settings["synthetic"]["workers"]
+    del settings["bench"]["workers"]
+    settings["bench"]["hosts"] = list(config.bench.hosts)
+    settings["task_digest"] = load_task(config.task).digest()
+    return settings
+
+
+def _run(night: Night, name: str, stage: Callable[[Night], Mapping[str, Any]]) -> None:
+    """Run one stage and remember its result."""
+    began = time.monotonic()
+    result = dict(stage(night))
+    result["seconds"] = round(time.monotonic() - began, 1)
+    night.results[name] = result
+    state = read_json(night.out / STATE)
+    write_json(night.out / STATE, {**state, "stages": night.results})
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

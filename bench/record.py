@@ -1,0 +1,69 @@
+"""One line of the episode log: what one policy did in one episode of one host, and its frames on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simplejpeg
+
+from bench.metrics import episode_metrics
+from sim.episodes import Episode
+from sim.files import write_bytes
+
+Record = dict[str, Any]
+"""The JSON of one episode. Nothing in it depends on the clock or on the order in which episodes ran."""
+
+JPEG_QUALITY = 88
+
+
+def key(record: Mapping[str, Any]) -> tuple[str, str, int]:
+    """Return what names a record: host, policy, seed."""
+    return str(record["host"]), str(record["policy"]), int(record["seed"])
+
+
+def judged(host: str, policy: str, episode: Episode, *, target: str) -> Record:
+    """Return the record of an episode that ran; one with an error has no verdict and no metrics."""
+    record: Record = {
+        "host": host,
+        "policy": policy,
+        "seed": episode.seed,
+        "instruction": episode.instruction,
+        "length": episode.length,
+        "draw": dict(episode.draw),
+        "error": episode.error,
+    }
+    if episode.error is not None:
+        return record
+    lifted = episode.terms["lifted"] > 0 if "lifted" in episode.terms else episode.success
+    return record | {
+        "success": episode.succeeded,
+        "success_once": episode.succeeded_once,
+        "lifted": bool(lifted[-1]),
+        "lifted_once": bool(lifted.any()),
+        "metrics": episode_metrics(episode, target=target, lifted=np.asarray(lifted)),
+    }
+
+
+def crashed(host: str, policy: str, seed: int, reason: str) -> Record:
+    """Return the record of an episode that broke off: an error, never a failure of the policy."""
+    return {"host": host, "policy": policy, "seed": seed, "error": reason}
+
+
+def frame_folder(out: Path, host: str, policy: str, seed: int) -> Path:
+    """Return the folder that holds an episode's frames, named by step."""
+    return out / "frames" / _slug(host) / _slug(policy) / str(seed)
+
+
+def write_frames(folder: Path, episode: Episode) -> None:
+    """Write the episode's kept frames as JPEG files `<step>.jpg`."""
+    for step, image in zip(episode.frame_steps, episode.frames.get("image", ()), strict=True):
+        data = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=JPEG_QUALITY, colorspace="RGB")
+        write_bytes(folder / f"{step:04d}.jpg", data)
+
+
+def _slug(name: str) -> str:
+    """Return `name` with everything but letters, digits, dot, dash and underscore replaced by a dash."""
+    return "".join(c if c.isalnum() or c in "._-" else "-" for c in name)

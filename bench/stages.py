@@ -1,0 +1,187 @@
+"""The stages of an overnight job, in order. Each continues by itself when it was interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.night import Night
+from sim.episodes import Env, Episode, Policy
+from sim.errors import UserError, unknown
+from sim.streams import EPISODES_PER_SEED, episode_seed
+
+STAND_IN = "stand-in for real data ({host} {host_task})"
+"""How data that takes the place of real data is called, wherever it appears."""
+
+BATCH = 4
+"""Stand-in episodes asked for at a time, until enough are good."""
+
+
+def expert(night: Night) -> dict[str, Any]:
+    """Train the expert, or take the shipped one."""
+    from policies.expert import expert_folder, load_expert
+
+    if night.config.reuse_expert:
+        folder = expert_folder(night.task.id)
+        load_expert(str(folder))
+        return {"folder": str(folder), "reused": True}
+    from policies.train_expert import TrainExpertConfig, train_expert
+
+    made = train_expert(
+        TrainExpertConfig(task=night.task.id, out=night.out / "expert", **asdict(night.config.expert))
+    )
+    return {"folder": made.folder, "reused": False, "score": asdict(made.score)}
+
+
+def _expert(night: Night) -> Policy:
+    from policies.expert import load_expert
+
+    return load_expert(night.result("expert")["folder"])
+
+
+def synthetic(night: Night) -> dict[str, Any]:
+    """Generate the filtered demonstrations."""
+    from datagen.generate import GenerateConfig, generate
+
+    chosen = asdict(night.config.synthetic)
+    config = GenerateConfig(task=night.task.id, out=night.out / "data", name="synthetic", **chosen)
+    made = generate(config, policy=_expert(night))
+    return {"path": str(made.path), "episodes": dict(made.episodes), "steps": made.steps, "filters": dict(made.filters)}
+
+
+def stand_in(night: Night) -> dict[str, Any]:
+    """Roll the expert out in a host, every step rendered, and store the good episodes."""
+    from datagen.progress import rich_progress
+    from datagen.write_episodes import WriteConfig, write_episodes
+
+    stage = night.config.stand_in
+    host, host_task = _twin(night, stage.host)
+    source = STAND_IN.format(host=host, host_task=host_task)
+    config = WriteConfig(
+        task=night.task.id,
+        source=source,
+        out=night.out / "data",
+        name="stand_in",
+        episodes=stage.episodes,
+        origin={"host": host, "host_task": host_task, "seed": stage.seed},
+    )
+    policy = _expert(night)
+    with rich_progress() as show:
+        episodes = _host_episodes(night, policy, host, host_task, seed=stage.seed)
+        made = write_episodes(episodes, config, policy=policy.spec, progress=show)
+    return {"path": str(made.path), "source": source, "episodes": dict(made.episodes), "steps": made.steps}
+
+
+def _twin(night: Night, host: str) -> tuple[str, str]:
+    """Return host and environment of the task's twin."""
+    twins = {twin.host: twin.host_task for twin in night.task.twins}
+    if host not in twins:
+        raise unknown("host for the stand-in data", host, twins)
+    return host, twins[host]
+
+
+def _host_episodes(night: Night, policy: Policy, host: str, host_task: str, *, seed: int) -> Iterator[Episode]:
+    """Yield the expert's episodes in the host, every step rendered, for as long as they are wanted.
+
+    The seeds are train seeds: no benchmark episode can be among them.
+    """
+    from bench.hosts.registry import make_host
+    from sim.rollouts import RolloutOptions, rollout
+
+    env: Env = make_host(host, host_task, task=night.task, stop_lifted=night.task.hold)
+    options = RolloutOptions(cameras=("image",))
+    try:
+        for first in range(0, min(EPISODES_PER_SEED, 100 * night.config.stand_in.episodes), BATCH):
+            seeds = [episode_seed("train", seed, first + i) for i in range(BATCH)]
+            yield from rollout(env, policy, seeds, options=options)
+    finally:
+        env.close()
+    raise UserError(
+        f"The expert succeeded in fewer than {night.config.stand_in.episodes} of 100 times as many episodes of "
+        f"{host} {host_task}. Look at it: demomill bench expert:{night.task.id} --hosts {host}"
+    )
+
+
+def vla(night: Night) -> dict[str, Any]:
+    """Train the VLA on the mixture."""
+    from datagen.mixture import MixConfig, SourceConfig
+    from policies.vla.settings import TrainVlaConfig
+    from policies.vla.train import train_vla
+
+    stage = night.config.vla
+    data = MixConfig(
+        sources=(
+            SourceConfig(Path(night.result("synthetic")["path"]), stage.synthetic_weight, "synthetic"),
+            SourceConfig(Path(night.result("stand_in")["path"]), stage.stand_in_weight, "stand-in"),
+        ),
+        seed=stage.seed,
+    )
+    config = TrainVlaConfig(
+        data=data,
+        out=night.out / "vla",
+        preset=stage.preset,
+        steps=stage.steps,
+        minutes=stage.minutes,
+        seed=stage.seed,
+    )
+    made = train_vla(config)
+    return {
+        "folder": str(made.folder),
+        "digest": made.digest,
+        "steps": made.steps,
+        "samples_per_second": made.samples_per_second,
+        "parameters": made.parameters,
+        "metrics": {name: dict(values) for name, values in made.metrics.items()},
+        "mixture": asdict(made.mixture),
+    }
+
+
+def benchmark(night: Night) -> dict[str, Any]:
+    """Judge the VLA beside its upper and its lower bound."""
+    from bench.config import BenchConfig
+    from bench.run import bench
+    from policies.loading import policy_factory
+
+    stage = night.config.bench
+    policies: dict[str, Callable[[], Policy]] = {
+        "vla": policy_factory(night.result("vla")["folder"], execute=night.config.vla.execute),
+        "expert (upper bound)": policy_factory(night.result("expert")["folder"]),
+        "random (lower bound)": policy_factory("random", seed=stage.seed),
+    }
+    config = BenchConfig(
+        out=night.out / "bench",
+        task=night.task.id,
+        hosts=stage.hosts,
+        episodes=stage.episodes,
+        seed=stage.seed,
+        workers=stage.workers,
+        filmstrips=stage.filmstrips,
+    )
+    made = bench(config, policies=policies, command=f"demomill overnight (in {night.out})")
+    return {"folder": str(made.out)}
+
+
+def page(night: Night) -> dict[str, Any]:
+    """Write the page to read in the morning."""
+    from bench.story import story
+    from bench.view import write_page
+
+    path = write_page(
+        night.out / "report.html",
+        [Path(night.result("benchmark")["folder"])],
+        sections=story(night),
+        title=f"demomill: {night.task.id}, from PPO expert to benchmarked VLA",
+    )
+    return {"page": str(path)}
+
+
+STAGES: Mapping[str, Callable[[Night], Mapping[str, Any]]] = {
+    "expert": expert,
+    "synthetic": synthetic,
+    "stand_in": stand_in,
+    "vla": vla,
+    "benchmark": benchmark,
+    "page": page,
+}

@@ -1,0 +1,56 @@
+"""The headline numbers as text: for the terminal, and the formats that the page uses too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = (
+    ("time_to_lifted", "time to lift, s", 2),
+    ("sparc", "SPARC", 2),
+    ("ldlj_v", "LDLJ-V", 2),
+    ("jerk_rms", "jerk RMS, m/s³", 1),
+    ("action_change", "action change", 3),
+    ("path_ratio", "path ratio", 2),
+)
+"""Metrics in tables: name, heading, decimals."""
+
+
+def percent(interval: Mapping[str, float] | None) -> str:
+    """Return "94 % [84, 98]" for a rate with its interval, a dash where nothing could be judged."""
+    if interval is None:
+        return "-"
+    low, mid, high = (100 * interval[name] for name in ("low", "estimate", "high"))
+    return f"{mid:.0f} % [{low:.0f}, {high:.0f}]"
+
+
+def mean_text(interval: Mapping[str, float] | None, decimals: int) -> str:
+    """Return "1.52 [1.40, 1.66]" for a mean with its interval, a dash where no episode has it."""
+    if interval is None:
+        return "-"
+    low, mid, high = (f"{interval[name]:.{decimals}f}" for name in ("low", "estimate", "high"))
+    return f"{mid} [{low}, {high}]"
+
+
+def results_table(results: Mapping[str, Any], *, title: str = "Benchmark") -> Table:
+    """Return the results of a run as a table for the terminal: one row per host and policy, 95 % intervals."""
+    from rich.table import Table
+
+    table = Table(title=title, caption="95 % intervals: Wilson for rates, bootstrap for means", title_justify="left")
+    for heading in ("host", "policy", "success (host)", "lifted (ours)", "time to lift, s", "SPARC", "n", "errors"):
+        table.add_column(heading, justify="left" if heading in ("host", "policy") else "right", no_wrap=True)
+    for cell in results["cells"]:
+        table.add_row(
+            cell["host"].partition(":")[0],
+            cell["policy"],
+            percent(cell["success"]),
+            percent(cell["lifted"]),
+            mean_text(cell["metrics"].get("time_to_lifted"), 2),
+            mean_text(cell["metrics"].get("sparc"), 2),
+            str(cell["n"]),
+            str(len(cell["errors"])),
+        )
+    return table

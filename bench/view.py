@@ -1,0 +1,98 @@
+"""One self-contained HTML page of one or more benchmark runs: numbers with intervals, filmstrips, provenance."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.episode_log import read_log
+from bench.record import frame_folder
+from bench.sections import Section, sections_from
+from bench.table import COLUMNS, mean_text, percent
+from sim.errors import UserError
+from sim.files import read_json, write_bytes
+
+STRIP = 7
+"""Most frames of one filmstrip."""
+
+
+def write_page(
+    path: Path,
+    runs: Sequence[Path],
+    *,
+    sections: Iterable[Mapping[str, Any] | Section] = (),
+    title: str = "demomill benchmark",
+) -> Path:
+    """Write the page of `runs` to `path` and return it. It needs no network and no other file."""
+    write_bytes(path, build_page(runs, sections=sections, title=title).encode())
+    return path
+
+
+def build_page(
+    runs: Sequence[Path],
+    *,
+    sections: Iterable[Mapping[str, Any] | Section] = (),
+    title: str = "demomill benchmark",
+) -> str:
+    """Return the page of finished runs as HTML; everything that is shown is escaped.
+
+    `sections` tell where the policies came from (see `bench.sections`): expert, dataset, mixture, training.
+    """
+    if not runs:
+        raise UserError("A page needs at least one benchmark run; none was given. Name the folder of a run.")
+    import jinja2
+
+    from bench.charts import interval_bar, line_chart
+
+    folder = Path(__file__).parent / "templates"
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.globals.update(interval_bar=interval_bar, line_chart=line_chart, columns=COLUMNS)
+    environment.filters.update(percent=percent, mean_text=mean_text)
+    return environment.get_template("page.html").render(
+        title=title, runs=[load_run(run) for run in runs], sections=sections_from(sections)
+    )
+
+
+def load_run(folder: Path) -> dict[str, Any]:
+    """Return what the page shows of the finished run in `folder`."""
+    start = read_json(folder / "start.json")
+    if not (folder / "results.json").exists():
+        raise UserError(f"The run in {folder} is not finished: it has no results.json. Run the same command again.")
+    results, log = read_json(folder / "results.json"), read_log(folder / "episodes.jsonl")
+    return {
+        "name": folder.name,
+        "start": start,
+        "results": results,
+        "filmstrips": [
+            {"host": cell["host"], "policy": cell["policy"], "episodes": _strips(folder, cell, log)}
+            for cell in results["cells"]
+        ],
+    }
+
+
+def _strips(folder: Path, cell: Mapping[str, Any], log: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the filmed episodes of one cell, each with its frames as data URIs."""
+    strips = []
+    for record in log:
+        if (record["host"], record["policy"]) != (cell["host"], cell["policy"]) or record["error"] is not None:
+            continue
+        frames = sorted(frame_folder(folder, record["host"], record["policy"], record["seed"]).glob("*.jpg"))
+        if frames:
+            strips.append({"record": record, "frames": [_frame(path) for path in _spread(frames)]})
+    return strips
+
+
+def _spread(frames: Sequence[Path]) -> list[Path]:
+    """Return at most `STRIP` frames, evenly spread, first and last included."""
+    if len(frames) <= STRIP:
+        return list(frames)
+    return [frames[round(k * (len(frames) - 1) / (STRIP - 1))] for k in range(STRIP)]
+
+
+def _frame(path: Path) -> dict[str, Any]:
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return {"step": int(path.stem), "source": f"data:image/jpeg;base64,{data}"}

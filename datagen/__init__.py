@@ -1,0 +1,1 @@
+"""Demonstrations: collect, filter, render, RLDS, shards, mixtures."""

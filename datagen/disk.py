@@ -1,0 +1,39 @@
+"""Whether a dataset fits on the disk: estimated before the first episode, checked against the first shards."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from sim.errors import UserError
+
+BYTES_PER_PIXEL = 0.35
+"""Of a JPEG of quality 95 of a rendered frame with textures and sensor noise, rounded down."""
+
+SHARE_OF_HORIZON = 0.4
+"""Length of a kept episode as a share of the task's horizon, rounded down."""
+
+RESERVE = 64 * 2**20
+"""Bytes that are left free in any case."""
+
+
+def estimated_bytes(*, episodes: int, horizon: int, image_size: int, cameras: int) -> int:
+    """Return about how many bytes that many episodes take, rather too few than too many."""
+    frames = episodes * horizon * SHARE_OF_HORIZON * cameras
+    return int(frames * image_size**2 * BYTES_PER_PIXEL)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def require_space(folder: Path, needed: int, *, why: str) -> None:
+    """Refuse to go on where fewer than `needed` bytes and a reserve are free at `folder`."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed + RESERVE:
+        raise UserError(
+            f"The dataset does not fit: {why} about {_size(needed)} beside a reserve of {_size(RESERVE)}, and {existing} "
+            f"has {_size(free)} free. Free some space, generate fewer episodes, or choose a folder on another disk. Nothing that was "
+            "finished is lost."
+        )

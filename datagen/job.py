@@ -1,0 +1,138 @@
+"""What a dataset is generated from: the job, what of it decides the bytes, and the checks before anything starts."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from datagen.filters import FilterConfig
+from datagen.finish import Description
+from datagen.layout import Place, dataset_name
+from sim.episodes import EnvSpec, PolicySpec
+from sim.errors import UserError, unknown
+from tasks.task import Task
+
+CAMERAS = ("image", "wrist_image")
+SYNTHETIC = "synthetic"
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """A dataset of filtered demonstrations."""
+
+    # Task, e.g. "lift_cube" or "lift_cube-v1".
+    task: str
+    # Policy that demonstrates, e.g. "expert:lift_cube"; empty takes the expert of the task.
+    policy: str = ""
+    # Folder of datasets; the dataset lies in <out>/<name>/<version>.
+    out: Path = Path("data")
+    # Name of the dataset; empty takes the task's.
+    name: str = ""
+    version: str = "1.0.0"
+    # Episodes to keep for training, and for validation (of disjoint seeds).
+    episodes: int = 200
+    val_episodes: int = 0
+    seed: int = 0
+    engine: str = "mujoco"
+    # Randomization preset of the task.
+    preset: str = "train"
+    # Draw what only the camera sees once per "episode", or anew for each "step".
+    appearance: Literal["episode", "step"] = "episode"
+    # Width and height of the frames, pixels, and the cameras that are stored.
+    image_size: int = 256
+    cameras: tuple[str, ...] = ("image",)
+    # Share of episodes executed with noise while the clean action is stored (DART), and the noise's standard deviation
+    # as a share of the action limits.
+    perturb_share: float = 0.0
+    perturb_std: float = 0.0
+    filters: FilterConfig = field(default_factory=FilterConfig)
+    # Episodes per shard, and candidates simulated together.
+    shard_episodes: int = 32
+    unit_episodes: int = 128
+    # Processes that render; 0 renders in this one. None: one per core.
+    workers: int | None = None
+    # Threads of the physics. None: one per core.
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.policy:
+            object.__setattr__(self, "policy", f"expert:{self.task}")
+        least = {"episodes": 1, "val_episodes": 0, "shard_episodes": 1, "unit_episodes": 1, "image_size": 16}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise UserError(f"{name} = {getattr(self, name)} is not allowed. Allowed: {low} or more.")
+        if self.workers is not None and self.workers < 0:
+            raise UserError(f"workers = {self.workers} is not allowed. Allowed: 0 or more, or none for one per core.")
+        if not 0.0 <= self.perturb_share <= 1.0 or self.perturb_std < 0.0:
+            raise UserError(
+                f"perturb_share = {self.perturb_share}, perturb_std = {self.perturb_std}: the share lies between 0 and "
+                "1, and the standard deviation is not negative."
+            )
+        for camera in self.cameras:
+            if camera not in CAMERAS:
+                raise unknown("camera", camera, CAMERAS)
+        if not self.cameras or len(set(self.cameras)) < len(self.cameras):
+            raise UserError(f"cameras = {list(self.cameras)} is not allowed. Name each camera once: {list(CAMERAS)}.")
+
+    @property
+    def render_workers(self) -> int:
+        """Number of processes that render."""
+        return (os.cpu_count() or 1) if self.workers is None else self.workers
+
+    def wanted(self) -> dict[str, int]:
+        """Return split -> episodes, without empty splits."""
+        return {"train": self.episodes, **({"val": self.val_episodes} if self.val_episodes else {})}
+
+    def place(self, task: Task) -> Place:
+        """Return where the dataset lies."""
+        return Place(self.out, self.name or dataset_name(task.id), self.version)
+
+
+def describe(config: GenerateConfig, task: Task, *, env: EnvSpec, policy: PolicySpec) -> Description:
+    """Return what demomill.json says of the job's dataset."""
+    return Description(
+        source=SYNTHETIC,
+        task=task.id,
+        task_digest=task.digest(),
+        engine=env.engine,
+        host=env.host,
+        host_task=env.host_task,
+        image_size=config.image_size,
+        cameras=config.cameras,
+        demomill_version=demomill_version(),
+        job=identity(config, task, env=env, policy=policy),
+    )
+
+
+def identity(config: GenerateConfig, task: Task, *, env: EnvSpec, policy: PolicySpec) -> dict[str, Any]:
+    """Return everything that decides the dataset's bytes, as JSON: not where it lies, nor how many workers there are.
+
+    The policy counts by its name and digest, wherever it was loaded from.
+    """
+    data = asdict(config)
+    for name in ("policy", "out", "workers", "threads"):
+        del data[name]
+    data["filters"]["workspace"] = list(config.filters.workspace)
+    return {
+        **data,
+        "name": config.name or dataset_name(task.id),
+        "cameras": list(config.cameras),
+        "task": task.id,
+        "task_digest": task.digest(),
+        "engine": env.engine,
+        "host": env.host,
+        "expert": policy.name,
+        "expert_digest": policy.digest or "",
+        "demomill_version": demomill_version(),
+    }
+
+
+def demomill_version() -> str:
+    """Return the installed version of demomill, or "source" where it runs without being installed."""
+    try:
+        return importlib.metadata.version("demomill")
+    except importlib.metadata.PackageNotFoundError:
+        return "source"

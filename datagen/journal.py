@@ -1,0 +1,137 @@
+"""The folder in which a dataset grows: who works in it, for which job, and what is finished in it already."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datagen.layout import DESCRIPTION_FILE, Place
+from datagen.rlds_writer import ShardRecord
+from sim.errors import UserError
+from sim.files import read_json, write_json
+
+JOB_FILE = "job.json"
+WORK = "work"
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The work files of one growing dataset. Each is whole or absent, so whatever exists need not be done again."""
+
+    place: Place
+
+    @property
+    def work(self) -> Path:
+        """The folder of the work files."""
+        return self.place.growing / WORK
+
+    def unit(self, split: str, number: int) -> Path:
+        """Return the file of one unit of candidates."""
+        return self.work / "units" / f"{split}-{number:06d}.npz"
+
+    def shard(self, split: str, number: int) -> Path:
+        """Return the file of one shard before it has its final name."""
+        return self.work / "shards" / f"{split}-{number:05d}.tfrecord"
+
+    def shard_note(self, split: str, number: int) -> Path:
+        """Return the file that holds a shard's record: written after the shard, it says that the shard is finished."""
+        return self.work / "shards" / f"{split}-{number:05d}.json"
+
+    def shard_record(self, split: str, number: int) -> ShardRecord | None:
+        """Return the note on a finished shard, or None where it has to be written."""
+        path = self.shard_note(split, number)
+        if not path.exists():
+            return None
+        record = ShardRecord(**read_json(path))
+        found = self.located(split, number)
+        return record if found is not None and found.stat().st_size == record.size else None
+
+    def located(self, split: str, number: int) -> Path | None:
+        """Return where the shard lies: among the work files, or already under its final name."""
+        path = self.shard(split, number)
+        if path.exists():
+            return path
+        return next(self.place.growing.glob(f"{self.place.name}-{split}.tfrecord-{number:05d}-of-*"), None)
+
+    def publish(self) -> None:
+        """Give the finished dataset its final name and remove the work files."""
+        self.place.growing.rename(self.place.final)
+        shutil.rmtree(self.place.final / WORK)
+
+
+@contextmanager
+def opened(place: Place, job: Mapping[str, Any]) -> Iterator[Journal]:
+    """Yield the journal of `job`; refuse a folder in which another process works, or that belongs to another job."""
+    journal = Journal(place)
+    journal.work.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(journal.work / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"Another process is generating in {place.growing} right now. Wait until it has finished, stop it, or "
+                "choose another folder with --out."
+            ) from error
+        path = journal.work / JOB_FILE
+        if path.exists():
+            refuse_other_job(read_json(path), job, folder=place.growing)
+        else:
+            write_json(path, job)
+        for left in journal.work.rglob(".*.part"):
+            left.unlink()
+        yield journal
+    finally:
+        os.close(descriptor)
+
+
+def finished_description(place: Place, job: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return demomill.json of the dataset that `job` has finished, or None; another job's dataset is refused."""
+    path = place.final / DESCRIPTION_FILE
+    if not place.final.exists():
+        return None
+    if not path.exists():
+        raise UserError(
+            f"{place.final} exists and was not generated here: it has no {DESCRIPTION_FILE}. Choose another name, "
+            "version or folder."
+        )
+    description: dict[str, Any] = read_json(path)
+    # What is finished stays valid when demomill is upgraded; what is growing does not.
+    refuse_other_job({**description["job"], "demomill_version": job["demomill_version"]}, job, folder=place.final)
+    for name, shard in description["shards"].items():
+        file = place.final / name
+        if not file.exists() or file.stat().st_size != shard["size"]:
+            raise UserError(
+                f"{place.final} was finished once and is damaged now: {name} is missing or has another size. Copy it "
+                f"again, or remove {place.final} and run the same command to generate it again."
+            )
+    shutil.rmtree(place.final / WORK, ignore_errors=True)
+    return description
+
+
+def refuse_other_job(stored: Mapping[str, Any], asked: Mapping[str, Any], *, folder: Path) -> None:
+    """Raise a `UserError` that lists the keys in which the two jobs differ."""
+    before, now = _flat(stored), _flat(asked)
+    keys = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+    if keys:
+        rows = "\n".join(f"  {key}: there {before.get(key)!r}, asked {now.get(key)!r}" for key in keys)
+        raise UserError(
+            f"{folder} belongs to another job. They differ in:\n{rows}\n"
+            f"Choose another name, version or folder for this job, or remove {folder} if you do not need it."
+        )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return a nested JSON object as one level of dotted keys."""
+    if not isinstance(value, Mapping):
+        return {prefix: list(value) if isinstance(value, tuple) else value}
+    flat: dict[str, Any] = {}
+    for key, child in value.items():
+        flat |= _flat(child, f"{prefix}.{key}" if prefix else str(key))
+    return flat

@@ -1,0 +1,237 @@
+"""A mixture in memory: frames decoded and reduced once, batches assembled by sample number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.downscale import downscale
+from datagen.interleave import Location, Mixture, Stream
+from datagen.mixture import MixConfig, Source, open_sources
+from datagen.rlds_reader import StoredEpisode, decode_image
+from sim.conventions import Convention
+from sim.errors import UserError
+
+STATE, ACTION, POSITION = 8, 7, 3
+"""Sizes of the canonical state and action, and of a position."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of frames that are loaded and the number of all."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples; a sample is a step and the H actions that follow from it."""
+
+    # (B, px, px, 3) frames.
+    image: NDArray[np.uint8]
+    # (B, 8) canonical state.
+    state: NDArray[np.float32]
+    # (B,) number of the sentence in `LoadedMixture.instructions`.
+    instruction: NDArray[np.int64]
+    # (B, H, 7) actions of this and the following steps; past the episode's end the last one is repeated.
+    actions: NDArray[np.float32]
+    # (B, H) True where an action belongs to the episode.
+    mask: NDArray[np.bool_]
+    # (B, 3) where the TCP is at the next gripper event or at the end, relative to where it is now, m.
+    keyframe: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """All steps of one source and split, one row each."""
+
+    image: NDArray[np.uint8]
+    state: NDArray[np.float32]
+    action: NDArray[np.float32]
+    instruction: NDArray[np.int64]
+    # First row after the episode that a row belongs to.
+    stop: NDArray[np.int64]
+    keyframe: NDArray[np.float32]
+
+    def batch(self, rows: NDArray[np.int64], *, chunk: int) -> Batch:
+        """Return the samples that begin at `rows` (B,)."""
+        ahead = rows[:, None] + np.arange(chunk)
+        last = self.stop[rows][:, None] - 1
+        return Batch(
+            image=self.image[rows],
+            state=self.state[rows],
+            instruction=self.instruction[rows],
+            actions=self.action[np.minimum(ahead, last)],
+            mask=ahead <= last,
+            keyframe=self.keyframe[rows],
+        )
+
+
+@dataclass(frozen=True)
+class LoadedMixture:
+    """A mixture whose training and validation steps lie in memory."""
+
+    sources: tuple[Source, ...]
+    mixture: Mixture
+    convention: Convention
+    train: tuple[Arrays, ...]
+    # Source number -> validation steps; sources without a validation split are absent.
+    validation: dict[int, Arrays]
+    # Every sentence that occurs, by number.
+    instructions: tuple[str, ...]
+    chunk: int
+
+    def batch(self, samples: NDArray[np.int64]) -> Batch:
+        """Return the training samples numbered `samples` (B,), in that order."""
+        where = self.mixture.locate(samples)
+        return _gather(self.train, where, chunk=self.chunk)
+
+    def validation_batches(self, size: int, *, limit: int) -> Iterator[tuple[int, Batch]]:
+        """Yield (source, batch) over evenly spaced validation steps, at most `limit` of each source."""
+        for source, arrays in self.validation.items():
+            steps = len(arrays.action)
+            rows = np.unique(np.linspace(0, steps - 1, min(limit, steps)).astype(np.int64))
+            for start in range(0, len(rows), size):
+                yield source, arrays.batch(rows[start : start + size], chunk=self.chunk)
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a mixture is brought into memory."""
+
+    # Width and height of frames in memory, pixels.
+    image_size: int
+    # Actions per sample.
+    chunk: int = 8
+    # Name of the split that validates.
+    validation: str = "val"
+    # Most memory that frames may take, GB (10^9 bytes).
+    memory_gb: float = 6.0
+    # Threads that decode; they change no byte.
+    threads: int = 2
+
+
+def load_mixture(config: MixConfig, options: LoadOptions, *, progress: Progress | None = None) -> LoadedMixture:
+    """Read, decode and reduce all steps of the mixture.
+
+    Memory is counted before anything is decoded: steps x size x size x 3 bytes. Too much is refused with the figures.
+    """
+    sources = open_sources(config)
+    train = [source.stream("train") for source in sources]
+    valid = {k: s.stream(options.validation) for k, s in enumerate(sources) if options.validation in s.dataset.splits}
+    valid = {k: stream for k, stream in valid.items() if stream.steps}
+    mixture = Mixture(train, per=config.per, seed=config.seed)
+    total = sum(stream.steps for stream in [*train, *valid.values()])
+    check_memory(total, options)
+    reader = _Reader(options, progress or (lambda done, of: None), total)
+    return LoadedMixture(
+        sources=sources,
+        mixture=mixture,
+        convention=sources[0].convention,
+        train=tuple(reader.read(s, stream, "train") for s, stream in zip(sources, train, strict=True)),
+        validation={k: reader.read(sources[k], stream, options.validation) for k, stream in valid.items()},
+        instructions=tuple(reader.sentences),
+        chunk=options.chunk,
+    )
+
+
+def check_memory(steps: int, options: LoadOptions) -> None:
+    """Refuse frames that would take more memory than the budget."""
+    need = steps * options.image_size**2 * 3 / 1e9
+    if need > options.memory_gb:
+        raise UserError(
+            f"{steps:,} frames of {options.image_size} x {options.image_size} pixels need {need:.2f} GB of memory, and "
+            f"memory_gb allows {options.memory_gb:g}. Raise memory_gb, use fewer episodes (episodes = N beside a "
+            "source), or choose a preset with a smaller image."
+        )
+
+
+class _Reader:
+    """Reads sources into arrays and numbers the sentences that it meets."""
+
+    def __init__(self, options: LoadOptions, progress: Progress, total: int) -> None:
+        self.options, self.progress, self.total = options, progress, total
+        self.sentences: dict[str, int] = {}
+        self.done = 0
+
+    def read(self, source: Source, stream: Stream, split: str) -> Arrays:
+        """Return all steps of one source and split."""
+        arrays = _empty(stream.steps, self.options.image_size)
+        start = 0
+        with ThreadPoolExecutor(self.options.threads) as pool:
+            for episode in source.episodes(split):
+                count = len(episode.steps["action"])
+                self._fill(arrays, slice(start, start + count), episode, pool)
+                start += count
+                self.done += count
+                self.progress(self.done, self.total)
+        return arrays
+
+    def _fill(self, arrays: Arrays, rows: slice, episode: StoredEpisode, pool: ThreadPoolExecutor) -> None:
+        encoded = episode.steps["observation/image"]
+        assert isinstance(encoded, list)
+        small = pool.map(lambda data: downscale(decode_image(data), self.options.image_size), encoded)
+        for row, image in zip(range(rows.start, rows.stop), small, strict=True):
+            arrays.image[row] = image
+        arrays.state[rows] = _sized(episode, "observation/state", STATE)
+        arrays.action[rows] = _sized(episode, "action", ACTION)
+        arrays.stop[rows] = rows.stop
+        arrays.instruction[rows] = [self.sentences.setdefault(t, len(self.sentences)) for t in episode.texts()]
+        arrays.keyframe[rows] = keyframes(arrays.state[rows, :POSITION], arrays.action[rows, -1])
+
+
+def _sized(episode: StoredEpisode, key: str, size: int) -> NDArray[np.float32]:
+    """Return one column (T, size), or refuse another size."""
+    column = np.asarray(episode.steps[key], dtype=np.float32)
+    if column.ndim != 2 or column.shape[1] != size:
+        raise UserError(
+            f"A dataset of the mixture stores {key!r} with shape {column.shape[1:]} per step; the canonical convention "
+            f"has ({size},). Convert the dataset first; docs/convention.md names every component."
+        )
+    return column
+
+
+def keyframes(position: NDArray[np.float32], gripper: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the way (T, 3) from each TCP position (T, 3) to that at the next gripper event (T,), or at the end.
+
+    The places where a hand opens, closes or stops are where the task happens; they need no label of any object
+    (keyframe discovery, James & Davison 2022).
+    """
+    closed = gripper < 0.5
+    event = np.append(closed[1:] != closed[:-1], True)
+    steps = np.arange(len(gripper))
+    following = np.minimum.accumulate(np.where(event, steps, len(steps) - 1)[::-1])[::-1]
+    way: NDArray[np.float32] = position[following] - position
+    return way
+
+
+def _empty(steps: int, size: int) -> Arrays:
+    return Arrays(
+        image=np.empty((steps, size, size, 3), np.uint8),
+        state=np.empty((steps, STATE), np.float32),
+        action=np.empty((steps, ACTION), np.float32),
+        instruction=np.empty(steps, np.int64),
+        stop=np.empty(steps, np.int64),
+        keyframe=np.empty((steps, POSITION), np.float32),
+    )
+
+
+def _gather(arrays: Sequence[Arrays], where: Location, *, chunk: int) -> Batch:
+    """Return one batch whose rows come from several sources, in the order of `where`."""
+    numbers = [int(number) for number in np.unique(where.source)]
+    parts = [arrays[number].batch(where.row[where.source == number], chunk=chunk) for number in numbers]
+    if len(parts) == 1:
+        return parts[0]
+    back = np.argsort(np.concatenate([np.flatnonzero(where.source == number) for number in numbers]))
+
+    def joined(name: str) -> NDArray[Any]:
+        whole: NDArray[Any] = np.concatenate([getattr(part, name) for part in parts])[back]
+        return whole
+
+    return Batch(**{name: joined(name) for name in Batch.__dataclass_fields__})
+
+
+def sample_numbers(step: int, size: int) -> NDArray[np.int64]:
+    """Return the numbers (size,) of the samples that training step `step` uses."""
+    return np.arange(step * size, (step + 1) * size, dtype=np.int64)

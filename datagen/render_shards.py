@@ -1,0 +1,160 @@
+"""Pass 2: the recorded positions of kept episodes through the renderer, into JPEG, into shards."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.features import rlds_features
+from datagen.rlds_writer import EpisodeRecord, ShardRecord, encode_jpeg, step_columns, write_shard
+from datagen.units import StateEpisode, load_unit
+from sim.engine import Values
+from sim.files import write_json
+from sim.scene import Scene, Value
+from tasks.catalogue import load_task
+from tasks.task import Task
+
+RENDERER = "sim.renderer:Renderer"
+"""What draws frames unless something else is named: "module:Class", called with (scene, size=...)."""
+
+
+class FrameRenderer(Protocol):
+    """What draws a frame of one scene."""
+
+    def render(
+        self, positions: NDArray[np.float64], values: Values, *, camera: str = "image", noise_seed: int | None = None
+    ) -> NDArray[np.uint8]:
+        """Return one RGB frame (size, size, 3) of positions (nq,), row 0 on top."""
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What all frames of a dataset have in common. It travels to the workers, so it holds plain values only."""
+
+    task: str
+    preset: str
+    # "episode": visual knobs hold for an episode; "step": they are drawn anew for each frame.
+    appearance: str
+    image_size: int
+    cameras: tuple[str, ...]
+    # Metadata that is the same for every episode.
+    metadata: Mapping[str, str]
+    # The renderer as "module:Class".
+    renderer: str = RENDERER
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One shard to write: which rows of which units, in order."""
+
+    path: Path
+    # Where its record goes once it is finished.
+    note: Path
+    settings: RenderSettings
+    sources: tuple[tuple[Path, tuple[int, ...]], ...]
+
+
+class Stopped(Exception):
+    """The work on a shard was given up because somebody asked for it."""
+
+
+def render_shard(job: ShardJob, stopped: Callable[[], bool] = lambda: False) -> ShardRecord:
+    """Render and write one shard and its record, each whole or not at all. Once `stopped` says so, it ends with `Stopped`."""
+    settings = job.settings
+    leaves = rlds_features(image_size=settings.image_size, cameras=settings.cameras)
+    record = write_shard(job.path, _records(job, stopped), leaves=leaves)
+    write_json(job.note, asdict(record))
+    return record
+
+
+def _records(job: ShardJob, stopped: Callable[[], bool]) -> Iterator[EpisodeRecord]:
+    for path, rows in job.sources:
+        episodes = load_unit(path).episodes
+        for row in rows:
+            if stopped():
+                raise Stopped
+            yield rendered_record(episodes[row], job.settings)
+
+
+def rendered_record(episode: StateEpisode, settings: RenderSettings) -> EpisodeRecord:
+    """Return the episode with its frames, as it is stored."""
+    task = load_task(settings.task)
+    renderer = _renderer(settings.renderer, task.id, settings.image_size)
+    frames = {
+        camera: [
+            encode_jpeg(frame) for frame in _frames(episode, settings, task=task, renderer=renderer, camera=camera)
+        ]
+        for camera in settings.cameras
+    }
+    _, template = task.instruction(episode.seed, held_out=settings.preset == "held_out")
+    return episode_record(episode, frames, metadata={**settings.metadata, "template": template})
+
+
+def episode_record(
+    episode: StateEpisode, frames: Mapping[str, list[bytes]], *, metadata: Mapping[str, str]
+) -> EpisodeRecord:
+    """Return an episode and its encoded frames as it is stored; `metadata` holds what is not the episode's own."""
+    steps = step_columns(
+        states=episode.states,
+        joints=episode.joints,
+        actions=episode.actions,
+        rewards=episode.rewards,
+        terminated=episode.terminated,
+        instruction=episode.instruction,
+        frames=frames,
+    )
+    own: dict[str, str | int | bool] = {
+        "seed": episode.seed,
+        "draw": _json(episode.draw),
+        "measurements": _json(episode.measurements),
+        "success": bool(episode.measurements["success"]),
+        "success_once": bool(episode.measurements["success_once"]),
+        "perturbed": episode.perturbed,
+    }
+    return EpisodeRecord(steps, {**metadata, **own})
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _frames(
+    episode: StateEpisode, settings: RenderSettings, *, task: Task, renderer: FrameRenderer, camera: str
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frame that one camera saw before each action."""
+    fixed = task.scene.nominal() | {path: _value(value) for path, value in episode.draw.items()}
+    for step, positions in enumerate(episode.positions):
+        values = fixed
+        if settings.appearance == "step":
+            values = fixed | task.redraw_visual(episode.seed, step, preset=settings.preset)
+            # The instruction names the target's colour, so that one holds for the episode.
+            named = f"{task.target}.color"
+            values[named] = fixed[named]
+        yield renderer.render(positions, values, camera=camera, noise_seed=noise_seed(episode.seed, step))
+
+
+def noise_seed(seed: int, step: int) -> int:
+    """Return the seed of one frame's sensor noise: the same number that a live environment uses."""
+    return seed * 1009 + step
+
+
+def _value(stored: Any) -> Value:
+    """Return a scene parameter from JSON, where vectors are lists."""
+    return tuple(stored) if isinstance(stored, list) else stored
+
+
+@functools.lru_cache(maxsize=1)
+def _renderer(spec: str, task: str, size: int) -> FrameRenderer:
+    """Return this process's renderer for the scene of `task`."""
+    module, attribute = spec.split(":")
+    factory: Callable[..., FrameRenderer] = getattr(importlib.import_module(module), attribute)
+    scene: Scene = load_task(task).scene
+    return factory(scene, size=size)

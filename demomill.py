@@ -1,0 +1,248 @@
+"""The command line: a table of verbs, each bound to one function that is imported only when its verb is typed."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import functools
+import importlib
+import os
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
+from dataclasses import field as dataclass_field
+from pathlib import Path
+from typing import Any
+
+from sim.errors import UserError, unknown
+
+__version__ = "0.1.0"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: the function that does it takes one frozen dataclass and returns a small result dataclass.
+
+    A function with an argument `policy` is handed the policy that the field `policy` names.
+    """
+
+    name: str
+    # "module:function".
+    target: str
+    # One line for the overview.
+    summary: str
+    # Field of the dataclass that can be given without its option's name. A field that the dataclass lacks takes the
+    # policies that the function is handed as `policies=`.
+    positional: str | None = None
+    # The dataclass is filled from a TOML file, named first; options on the command line go before the file's values.
+    job: bool = False
+
+
+VERBS = (
+    Verb("doctor", "bench.doctor:doctor", "what can run on this machine, and the command that mends what cannot"),
+    Verb("tasks", "policies.task_list:list_tasks", "the catalogue: tasks, instructions, twins, shipped experts"),
+    Verb("train-expert", "policies.train_expert:train_expert", "train a PPO expert on randomized worlds", "task"),
+    Verb("evaluate-expert", "policies.evaluate_expert:evaluate_expert", "measure an expert's success", "task"),
+    Verb("generate", "datagen.generate:generate", "make filtered demonstrations (RLDS)", job=True),
+    Verb("mix", "datagen.mixture:mix", "what a mixture will really draw: exact counts per source", job=True),
+    Verb("train-vla", "policies.vla.train:train_vla", "train a vision-language-action policy on a mixture", job=True),
+    Verb("bench", "bench.run:bench", "judge a policy in held-out worlds of other simulators", "policy"),
+    Verb("view", "bench.view:view", "one self-contained HTML page of a run", "run"),
+    Verb("overnight", "bench.overnight:overnight", "all of it in order, resumable", job=True),
+)
+
+EXTRAS = {
+    "torch": "vla",
+    "rl_games": "expert",
+    "tensorboard": "expert",
+    "mani_skill": "bench",
+    "sapien": "bench",
+    "robosuite": "render",
+    "trimesh": "render",
+    "fast_simplification": "render",
+}
+"""Import name of an optional package -> the extra that brings it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit status: 0, 2 after a fault of the user's, 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except UserError as error:
+        print(f"demomill: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        return _told_missing(error)
+    except OSError as error:
+        return _told_system(error)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to resume", file=sys.stderr)
+        return 130
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if words[0] == "--version":
+        print(__version__)
+        return 0
+    verbs = {verb.name: verb for verb in VERBS}
+    if words[0] not in verbs:
+        raise unknown("verb", words[0], verbs, hint="Type: demomill --help")
+    from sim.results import show
+
+    verb, rest = verbs[words[0]], words[1:]
+    as_json = "--json" in rest
+    result = _call(verb, [word for word in rest if word != "--json"])
+    show(result, as_json=as_json)
+    return 0 if getattr(result, "ok", True) else 2
+
+
+def overview() -> str:
+    """Return the help text: one line per verb."""
+    width = max(len(verb.name) for verb in VERBS) + 2
+    lines = [f"  {verb.name:{width}}{verb.summary}" for verb in VERBS]
+    return "\n".join(
+        [
+            "demomill turns a simulated task into a benchmarked vision-language-action policy.",
+            "",
+            "usage: demomill VERB [options]",
+            "",
+            *lines,
+            "",
+            "demomill VERB --help lists the options of a verb; --json prints its result as JSON.",
+        ]
+    )
+
+
+def _call(verb: Verb, words: list[str]) -> Any:
+    """Read the options, call the verb's function and return its result."""
+    module, name = verb.target.split(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    hints = typing.get_type_hints(function)
+    if "config" not in hints:
+        if words:
+            raise UserError(f"demomill {verb.name} takes no options but --json; got {' '.join(words)!r}.")
+        return function()
+    config, named = parse(verb, hints["config"], words)
+    if "policy" in hints:
+        return function(config, policy=_load_policy()(config.policy))
+    if "policies" in hints:
+        return function(config, policies={each: functools.partial(_load_policy(), each) for each in named})
+    return function(config)
+
+
+def _load_policy() -> Callable[[str], Any]:
+    load: Callable[[str], Any] = importlib.import_module("policies.loading").load_policy
+    return load
+
+
+def parse(verb: Verb, kind: type[Any], words: list[str]) -> tuple[Any, tuple[str, ...]]:
+    """Return the dataclass `kind` filled from the job file, if the verb takes one, and from the options in `words`.
+
+    The second value holds the words of a positional that is no field of `kind`.
+    """
+    import tyro
+
+    from sim.jobs import load_toml
+
+    default: Any = _blank(kind)
+    if verb.job:
+        jobs = [word for word in words if word.endswith(".toml")][:1]
+        if not jobs and not {"-h", "--help"} & set(words):
+            raise UserError(f"demomill {verb.name} needs a job file. Type: demomill {verb.name} JOB.toml")
+        words = [word for word in words if word not in jobs]
+        default = load_toml(Path(jobs[0]), kind) if jobs else default
+    shown = _with_positional(kind, verb.positional)
+    usage = f"demomill {verb.name}" + (" JOB.toml" if verb.job else "")
+    values = {name: getattr(default, name) for name in kind.__dataclass_fields__}
+    start = _filled(shown, dict.fromkeys(shown.__dataclass_fields__, tyro.MISSING) | values)
+    parsed = tyro.cli(shown, prog=usage, description=verb.summary, args=words, default=start)
+    named = getattr(parsed, verb.positional or "", ())
+    return kind(**{name: getattr(parsed, name) for name in values}), named if isinstance(named, tuple) else ()
+
+
+def _blank(kind: type[Any]) -> Any:
+    """Return `kind` with its defaults and with marks where it has none, unchecked."""
+    import tyro
+
+    values: dict[str, Any] = {}
+    hints = typing.get_type_hints(kind)
+    for field in fields(kind):
+        if field.default is not MISSING:
+            values[field.name] = field.default
+        elif field.default_factory is not MISSING:
+            values[field.name] = field.default_factory()
+        elif is_dataclass(hints[field.name]):
+            values[field.name] = _blank(hints[field.name])
+        else:
+            values[field.name] = () if _holds_dataclasses(hints[field.name]) else tyro.MISSING
+    return _filled(kind, values)
+
+
+def _holds_dataclasses(hint: Any) -> bool:
+    """Return whether `hint` is a tuple of dataclasses, which only a job file can fill."""
+    return typing.get_origin(hint) is tuple and is_dataclass(typing.get_args(hint)[0])
+
+
+def _filled(kind: type[Any], values: dict[str, Any]) -> Any:
+    """Return `kind` holding `values`, without its checks: it is only the start that options are laid over."""
+    instance = object.__new__(kind)
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+    return instance
+
+
+def _with_positional(kind: type[Any], name: str | None) -> type[Any]:
+    """Return `kind` with the field `name` accepted without its option's name; a field that it lacks is added."""
+    if name is None:
+        return kind
+    import tyro
+
+    hints, known = typing.get_type_hints(kind), kind.__dataclass_fields__
+    hint: Any = hints.get(name, tuple[str, ...])
+    explained = None if name in known else "One or more of: expert:TASK, a checkpoint folder, module:attr."
+    shown = tyro.conf.arg(metavar=name.upper(), help=explained)
+    changed = (
+        name,
+        typing.Annotated[hint, tyro.conf.Positional, shown],
+        copy.copy(known[name]) if name in known else dataclass_field(kw_only=True),
+    )
+    namespace = {"__module__": kind.__module__}  # The comments that explain the fields are found through it.
+    return make_dataclass(kind.__name__, [changed], bases=(kind,), frozen=True, namespace=namespace)
+
+
+def _told_missing(error: ModuleNotFoundError) -> int:
+    """Say which extra brings a package that is not installed; anything else is a fault of ours."""
+    package = (error.name or "").split(".")[0]
+    if package not in EXTRAS:
+        raise error
+    extra = EXTRAS[package]
+    print(
+        f"demomill: this verb needs the package {package!r}, which is not installed. "
+        f"Type: pip install 'demomill[{extra}]'; in a checkout: make setup",
+        file=sys.stderr,
+    )
+    return 2
+
+
+def _told_system(error: OSError) -> int:
+    """Say that the disk is full, end quietly where the reader of a pipe has gone; anything else is a fault of ours."""
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        print(
+            f"demomill: the disk is full ({error}). What was finished before is whole. "
+            "Free some space and run the same command again; it continues where it stopped.",
+            file=sys.stderr,
+        )
+        return 2
+    raise error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

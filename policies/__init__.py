@@ -1,0 +1,1 @@
+"""Learners: PPO experts, the VLA and its trainer."""

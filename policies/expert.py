@@ -1,0 +1,126 @@
+"""A PPO expert: a small network on the privileged observation, evaluated in numpy, stored without pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from sim.conventions import CANONICAL, POSITION_LIMIT, ROTATION_LIMIT, from_json, to_json
+from sim.episodes import Ids, Observation, PolicySpec
+from sim.errors import UserError, unknown
+from sim.files import read_json, sha256, write_bytes, write_json
+from tasks.catalogue import load_task
+
+SHIPPED = Path(__file__).parent / "experts"
+"""Experts that come with demomill, one folder per task id."""
+
+BLOCK = 64
+"""Rows per matrix product: always the same shape, so that an action does not depend on how many worlds there are."""
+
+WEIGHTS, RECORD = "model.safetensors", "checkpoint.json"
+
+
+class ExpertPolicy:
+    """The deterministic actor of a PPO expert."""
+
+    def __init__(self, weights: Mapping[str, NDArray[np.float32]], *, spec: PolicySpec, task: str) -> None:
+        """Take "mean", "std" (p,) and the layers' "i.weight" (out, in), "i.bias" (out,)."""
+        self.spec, self.task = spec, task
+        self._mean, self._std = weights["mean"], weights["std"]
+        count = sum(name.endswith(".weight") for name in weights)
+        self._layers = [
+            (np.ascontiguousarray(weights[f"{i}.weight"].T), weights[f"{i}.bias"]) for i in range(count)
+        ]
+
+    def reset(self, ids: Ids) -> None:
+        """Experts remember nothing."""
+
+    def act(self, observation: Observation) -> NDArray[np.float64]:
+        """Return canonical actions (k, 7)."""
+        rows = np.asarray(observation.privileged, dtype=np.float32)
+        if rows.shape[1] != len(self._mean):
+            raise UserError(
+                f"Expert {self.spec.name} reads {len(self._mean)} privileged values, but the environment shows "
+                f"{rows.shape[1]}. It was trained for another version of the task; train it anew: "
+                f"demomill train-expert {self.task}"
+            )
+        padded = np.zeros((-len(rows) % BLOCK + len(rows), rows.shape[1]), dtype=np.float32)
+        padded[: len(rows)] = rows
+        output = np.concatenate([self._block(padded[i : i + BLOCK]) for i in range(0, len(padded), BLOCK)])
+        return scaled(output[: len(rows)])
+
+    def _block(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return network outputs (BLOCK, 7) of observations (BLOCK, p)."""
+        x = np.clip((rows - self._mean) / self._std, -5.0, 5.0).astype(np.float32)
+        for i, (weight, bias) in enumerate(self._layers):
+            x = x @ weight + bias
+            if i < len(self._layers) - 1:
+                x = np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+        return x
+
+
+def scaled(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return canonical actions (n, 7) of network outputs, clipped to [-1, 1]; the gripper becomes open or closed."""
+    clipped = np.clip(np.asarray(outputs, dtype=np.float64), -1.0, 1.0)
+    gripper = (clipped[:, 6:] > 0).astype(np.float64)
+    return np.concatenate([clipped[:, :3] * POSITION_LIMIT, clipped[:, 3:6] * ROTATION_LIMIT, gripper], axis=1)
+
+
+def draft_spec(task: str) -> PolicySpec:
+    """Return the spec of an expert that has no checkpoint yet."""
+    return PolicySpec(f"expert:{task}", CANONICAL, inputs=frozenset({"privileged"}))
+
+
+def save_expert(folder: Path, weights: Mapping[str, NDArray[np.float32]], record: Mapping[str, Any]) -> None:
+    """Write weights and record to `folder`; the record gains kind, convention and the weights' digest."""
+    write_bytes(folder / WEIGHTS, save(dict(weights)))
+    stored = {
+        "kind": "expert",
+        "format": 1,
+        "convention": to_json(CANONICAL),
+        "sha256": sha256(folder / WEIGHTS),
+        **record,
+    }
+    write_json(folder / RECORD, stored)
+
+
+def expert_folder(name: str) -> Path:
+    """Return the folder of the shipped expert of a task, or `name` itself where it is an expert's folder."""
+    if (Path(name) / RECORD).is_file():
+        return Path(name)
+    folder = SHIPPED / load_task(name).id
+    if not (folder / RECORD).is_file():
+        shipped = [path.name for path in SHIPPED.glob("*") if (path / RECORD).is_file()]
+        raise unknown("shipped expert", name, shipped, hint=f"Train one: demomill train-expert {name}")
+    return folder
+
+
+def load_expert(name: str) -> ExpertPolicy:
+    """Return the expert of a task, or of a folder; weights that do not match their record are refused."""
+    folder = expert_folder(name)
+    record = read_json(folder / RECORD)
+    if record.get("kind") != "expert":
+        raise UserError(f"{folder} holds a checkpoint of kind {record.get('kind')!r}, not an expert.")
+    digest = sha256(folder / WEIGHTS)
+    if digest != record["sha256"]:
+        raise UserError(
+            f"{folder / WEIGHTS} is not the file that its record describes: its SHA-256 is {digest[:16]}..., the record "
+            f"says {record['sha256'][:16]}... It is damaged or was replaced. Train it anew or restore both files."
+        )
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise UserError(f"{folder / WEIGHTS} cannot be read: {error}. Restore it or train the expert anew.") from error
+    spec = PolicySpec(
+        name=f"expert:{record['task']}",
+        convention=from_json(record["convention"], source=str(folder / RECORD)),
+        inputs=frozenset({"privileged"}),
+        digest=digest,
+    )
+    return ExpertPolicy(weights, spec=spec, task=record["task"])

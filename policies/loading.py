@@ -1,0 +1,129 @@
+"""The grammar of POLICY, the same everywhere: a text becomes a policy."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sim.episodes import Policy
+from sim.errors import UserError, nearest, unknown
+from sim.files import read_json
+
+FORMS = "expert:TASK, the folder of a checkpoint, module:attribute, or random"
+RECORD = "checkpoint.json"
+
+
+def load_policy(
+    text: str,
+    *,
+    task: str | None = None,
+    execute: int | None = None,
+    instruction: str | None = None,
+    seed: int = 0,
+) -> Policy:
+    """Return the policy that `text` names: expert:TASK, a checkpoint's folder, module:attribute, or random.
+
+    With `task`, an expert of another task is refused. `execute` (actions of each chunk that are executed) and
+    `instruction` (a sentence, also a blank one, instead of the environment's) are for VLA checkpoints; `seed` is for
+    the random policy.
+    """
+    changed = {"execute": execute, "instruction": instruction}
+    options = {name: value for name, value in changed.items() if value is not None}
+    if text.startswith(("ws://", "wss://")):
+        raise UserError(
+            f"{text!r} is a remote policy, and remote policies are not in this version of demomill. Allowed: {FORMS}."
+        )
+    folder = _checkpoint_folder(text)
+    if folder is not None and _kind(folder) == "vla":
+        from policies.vla.policy import load_vla
+
+        return load_vla(folder, **options)
+    if options:
+        raise UserError(f"Policy {text!r} has no {' or '.join(options)} to change: only VLA checkpoints have.")
+    if text == "random":
+        from sim.baselines import RandomPolicy
+
+        return RandomPolicy(seed)
+    if text.startswith("expert:") or folder is not None:
+        return _expert(str(folder or text.removeprefix("expert:")), text, task)
+    return _attribute(text)
+
+
+def policy_factory(text: str, **options: Any) -> Callable[[], Policy]:
+    """Return a picklable function that loads the policy: for worker processes, which take functions and no networks."""
+    return functools.partial(load_policy, text, **options)
+
+
+def _checkpoint_folder(text: str) -> Path | None:
+    """Return the checkpoint's folder that `text` names, None if it names no file or folder at all."""
+    path = Path(text)
+    folder = path.parent if path.is_file() else path
+    if (folder / RECORD).is_file():
+        return folder
+    if path.exists():
+        raise UserError(
+            f"{text} is no checkpoint: it has no {RECORD}. A checkpoint is the folder that `demomill train-vla` or "
+            "`demomill train-expert` wrote; an unfinished training has none yet: run the same command again."
+        )
+    return None
+
+
+def _kind(folder: Path) -> str:
+    """Return what kind of checkpoint lies in `folder`."""
+    record = read_json(folder / RECORD)
+    kind = record.get("kind") if isinstance(record, dict) else None
+    if kind not in ("vla", "expert"):
+        raise unknown("kind of checkpoint", str(kind), ("vla", "expert"), hint=f"It stands in {folder / RECORD}.")
+    return str(kind)
+
+
+def _expert(name: str, text: str, task: str | None) -> Policy:
+    """Return an expert; one of another task than `task` is refused."""
+    from policies.expert import load_expert
+    from tasks.catalogue import load_task
+
+    policy = load_expert(name)
+    if task is not None and load_task(task).id != policy.task:
+        raise UserError(f"{text} is an expert of {policy.task}, but the task is {task}. Type: expert:{task}")
+    return policy
+
+
+def _attribute(text: str) -> Policy:
+    """Return the policy at `module:attribute`: a policy, or a class or function that returns one."""
+    module, _, attribute = text.partition(":")
+    if not attribute or not all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")]):
+        looks_like_path = "/" in text or text.startswith(".")
+        wrong = f"The checkpoint {text} does not exist." if looks_like_path else f"Unknown policy {text!r}."
+        raise UserError(f"{wrong}{nearest(text, ('random', 'expert:lift_cube'))} Allowed: {FORMS}.")
+    try:
+        found: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"Policy {text!r}: the module {error.name!r} cannot be imported. Install it, or start in its folder with "
+            "PYTHONPATH=. in front of the command."
+        ) from error
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            raise unknown(f"attribute of {module} for the policy", name, [n for n in vars(found) if n[0] != "_"])
+        found = getattr(found, name)
+    policy = found if hasattr(found, "act") and not isinstance(found, type) else _called(found, text)
+    missing = [name for name in ("spec", "reset", "act") if not hasattr(policy, name)]
+    if missing:
+        raise UserError(
+            f"{text} is a {type(policy).__name__} without {', '.join(missing)}. A policy has spec, reset(ids) and "
+            "act(observation); docs/policies.md shows one."
+        )
+    return policy  # type: ignore[no-any-return]
+
+
+def _called(found: Any, text: str) -> Any:
+    """Return what a class or function gives when it is called without arguments."""
+    if not callable(found):
+        return found
+    try:
+        return found()
+    except TypeError as error:
+        raise UserError(f"{text} could not be called without arguments to make a policy: {error}.") from error

@@ -1,0 +1,231 @@
+"""Everything demomill knows about rl_games 1.6: its vector environment, its configuration, its observer, its seeds.
+
+rl_games takes seed 0 for "no seed", compiles the network unless told not to, prints to standard output, and logs no
+success; all of that is met here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rl_games.common import env_configurations, vecenv
+from rl_games.common.algo_observer import AlgoObserver
+from rl_games.common.ivecenv import IVecEnv
+from rl_games.torch_runner import Runner
+
+from policies.curves import Progress
+from policies.expert import scaled
+from sim.streams import episode_seed, generator
+from tasks.env import TaskEnv
+
+ENV_NAME = "demomill"
+
+
+@dataclass
+class Tally:
+    """What finished episodes looked like since it was last emptied."""
+
+    episodes: int = 0
+    successes: int = 0
+    steps: int = 0
+    terms: dict[str, float] = field(default_factory=dict)
+
+
+class TaskVecEnv(IVecEnv):  # type: ignore[misc]
+    """A batched task as rl_games wants it: tensors in and out, worlds reset by themselves, time-outs told apart."""
+
+    def __init__(self, env: TaskEnv, *, seed: int) -> None:
+        """Wrap `env`; the k-th episode begun has the train seed (seed, k)."""
+        self._env, self._seed, self._begun = env, seed, 0
+        width = env.privileged().shape[1]
+        self._info = {
+            "observation_space": gymnasium.spaces.Box(-np.inf, np.inf, (width,), dtype=np.float32),
+            "action_space": gymnasium.spaces.Box(-1.0, 1.0, (7,), dtype=np.float32),
+        }
+        # The first episodes end at staggered times, so that resets spread over the steps.
+        self._limits = generator(seed, "stagger").integers(1, env.spec.horizon + 1, size=env.n)
+        self._age = np.zeros(env.n, dtype=np.intp)
+        self.tally = Tally()
+
+    def get_env_info(self) -> dict[str, Any]:
+        """Return the spaces."""
+        return self._info
+
+    def reset(self) -> torch.Tensor:
+        """Begin an episode in every world and return observations (n, p)."""
+        self._begin(np.arange(self._env.n))
+        return torch.from_numpy(self._env.privileged())
+
+    def _begin(self, worlds: NDArray[np.intp]) -> None:
+        seeds = [episode_seed("train", self._seed, self._begun + i) for i in range(len(worlds))]
+        self._begun += len(worlds)
+        self._age[worlds] = 0
+        self._env.reset(worlds, seeds)
+
+    def step(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]]:
+        """Step all worlds; a world that ended shows the first observation of its next episode."""
+        step = self._env.step(scaled(actions.numpy()))
+        self._age += 1
+        broken = np.zeros(self._env.n, dtype=np.bool_)
+        broken[list(step.errors)] = True
+        early = self._age >= self._limits
+        terminated, truncated = step.terminated | broken, step.truncated | early
+        done = terminated | truncated
+        self._count(step.success, step.terms, full=done & ~early)
+        worlds = np.flatnonzero(done)
+        if len(worlds):
+            self._limits[worlds] = self._env.spec.horizon + 1
+            self._begin(worlds)
+        infos = {"time_outs": torch.from_numpy(truncated & ~terminated)}
+        reward = torch.from_numpy(step.reward.astype(np.float32))
+        return torch.from_numpy(self._env.privileged()), reward, torch.from_numpy(done), infos
+
+    def _count(
+        self, success: NDArray[np.bool_], terms: Mapping[str, NDArray[np.float64]], *, full: NDArray[np.bool_]
+    ) -> None:
+        """Add this step to the tally; episodes that were cut short at the start do not count."""
+        self.tally.episodes += int(full.sum())
+        self.tally.successes += int((success & full).sum())
+        self.tally.steps += 1
+        for name, values in terms.items():
+            self.tally.terms[name] = self.tally.terms.get(name, 0.0) + float(values.mean())
+
+
+class _Observer(AlgoObserver):  # type: ignore[misc]
+    """Reports success after every epoch and ends the training when told to."""
+
+    def __init__(self, env: TaskVecEnv, report: Callable[[Progress], bool]) -> None:
+        super().__init__()
+        self._env, self._report, self._began = env, report, time.perf_counter()
+
+    def after_init(self, algo: Any) -> None:
+        """Keep the agent."""
+        self.algo = algo
+
+    def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
+        """Report the epochs since the last report, once enough episodes have finished to speak of a rate."""
+        tally = self._env.tally
+        if tally.episodes < self.algo.num_actors // 2:
+            return
+        self._env.tally = Tally()
+        seconds = time.perf_counter() - self._began
+        progress = Progress(
+            steps=self.algo.frame,
+            seconds=seconds,
+            success=tally.successes / tally.episodes,
+            episodes=tally.episodes,
+            steps_per_second=self.algo.frame / seconds,
+            terms={name: total / tally.steps for name, total in tally.terms.items()},
+        )
+        if self._report(progress):
+            self.algo.max_epochs = epoch_num
+
+
+def network_params(*, worlds: int, seed: int, max_epochs: int, folder: Path) -> dict[str, Any]:
+    """Return rl_games' configuration: PPO with a [256, 128, 64] ELU network and an adaptive learning rate."""
+    return {
+        "seed": seed + 1,
+        "torch_threads": 1,
+        "algo": {"name": "a2c_continuous"},
+        "model": {"name": "continuous_a2c_logstd"},
+        "network": {
+            "name": "actor_critic",
+            "separate": False,
+            "space": {
+                "continuous": {
+                    "mu_activation": "None",
+                    "sigma_activation": "None",
+                    "mu_init": {"name": "default"},
+                    "sigma_init": {"name": "const_initializer", "val": -0.5},
+                    "fixed_sigma": True,
+                }
+            },
+            "mlp": {"units": [256, 128, 64], "activation": "elu", "initializer": {"name": "default"}},
+        },
+        "config": {
+            "name": ENV_NAME,
+            "full_experiment_name": ENV_NAME,
+            "train_dir": str(folder),
+            "env_name": ENV_NAME,
+            "device": "cpu",
+            "device_name": "cpu",
+            "torch_compile": False,
+            "ppo": True,
+            "num_actors": worlds,
+            "horizon_length": 16,
+            "minibatch_size": min(2048, worlds * 16),
+            "mini_epochs": 4,
+            "max_epochs": max_epochs,
+            "save_frequency": 0,
+            "save_best_after": 10**9,
+            "print_stats": False,
+            "reward_shaper": {"scale_value": 0.1},
+            "normalize_input": True,
+            "normalize_value": True,
+            "normalize_advantage": True,
+            "value_bootstrap": True,
+            "gamma": 0.98,
+            "tau": 0.95,
+            "learning_rate": 1e-3,
+            "lr_schedule": "adaptive",
+            "kl_threshold": 0.012,
+            "e_clip": 0.2,
+            "clip_value": True,
+            "entropy_coef": 0.001,
+            "critic_coef": 2.0,
+            "bounds_loss_coef": 0.001,
+            "truncate_grads": True,
+            "grad_norm": 1.0,
+        },
+    }
+
+
+def train(
+    env: TaskEnv,
+    *,
+    seed: int,
+    max_steps: int,
+    report: Callable[[Progress], bool],
+    tensorboard: Path | None = None,
+) -> dict[str, NDArray[np.float32]]:
+    """Train PPO until `report` returns True or `max_steps` environment steps are done; return the actor's weights.
+
+    The weights: "mean" and "std" (p,) of the observation, then "0.weight", "0.bias" ... of the layers in order.
+    """
+    vec_env = TaskVecEnv(env, seed=seed)
+    env_configurations.register(ENV_NAME, {"vecenv_type": ENV_NAME, "env_creator": lambda **_: vec_env})
+    vecenv.register(ENV_NAME, lambda name, actors, **_: vec_env)
+    observer = _Observer(vec_env, report)
+    with tempfile.TemporaryDirectory() as scratch:
+        epochs = max(1, max_steps // (16 * env.n))
+        folder = tensorboard or Path(scratch)
+        params = network_params(worlds=env.n, seed=seed, max_epochs=epochs, folder=folder)
+        runner = Runner(algo_observer=observer)
+        with (Path(scratch) / "rl_games.log").open("w") as log, contextlib.redirect_stdout(log):
+            runner.load({"params": params})
+            runner.run_train({"train": True})
+    return _actor_weights(observer.algo.model)
+
+
+def _actor_weights(model: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
+    """Return the deterministic actor of an rl_games model as plain arrays."""
+    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    variance = state["running_mean_std.running_var"]
+    weights = {"mean": state["running_mean_std.running_mean"], "std": torch.sqrt(variance + 1e-5)}
+    layers = sorted({int(n.split(".")[2]) for n in state if n.startswith("a2c_network.actor_mlp.")})
+    for i, layer in enumerate(layers):
+        for part in ("weight", "bias"):
+            weights[f"{i}.{part}"] = state[f"a2c_network.actor_mlp.{layer}.{part}"]
+    for part in ("weight", "bias"):
+        weights[f"{len(layers)}.{part}"] = state[f"a2c_network.mu.{part}"]
+    return {name: np.ascontiguousarray(tensor.numpy(), dtype=np.float32) for name, tensor in weights.items()}

@@ -1,0 +1,160 @@
+"""Train a PPO expert on randomized worlds until it reaches its goal, measure it on fresh episodes, keep its record."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policies.curves import Progress, draw_curve, machine
+from policies.evaluate_expert import EvaluateExpertConfig, ExpertScore, measure
+from policies.expert import RECORD, ExpertPolicy, draft_spec, load_expert, save_expert
+from sim.engine import ENGINES
+from sim.errors import UserError, unknown
+from sim.files import read_json
+from sim.jobs import from_mapping
+from sim.progress import ProgressLine
+from sim.streams import episode_seed
+from tasks.catalogue import load_task
+from tasks.env import make_env
+
+
+@dataclass(frozen=True)
+class TrainExpertConfig:
+    """Options of `demomill train-expert`."""
+
+    # Task id, or a task's name for its newest version.
+    task: str
+    # Folder for checkpoint, record and learning curve. Default: runs/experts/<task id>.
+    out: Path | None = None
+    # Seed of everything random in the training, 0 to 1023.
+    seed: int = 0
+    # Worlds simulated together.
+    worlds: int = 512
+    # Environment steps after which training ends, whatever the success.
+    max_steps: int = 3_000_000
+    # Training ends when this share of episodes succeeded in `patience` reports in a row (the policy still explores).
+    goal: float = 0.97
+    patience: int = 5
+    # Episodes of the final measurement, on validation seeds under the full `train` randomization.
+    episodes: int = 1000
+    # Physics engine.
+    engine: str = "mujoco"
+    # Randomization preset of the training worlds; experts see no pixels.
+    preset: str = "physical"
+    # Write TensorBoard files into the folder.
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class TrainExpertResult:
+    """What `demomill train-expert` made."""
+
+    folder: str
+    steps: int
+    seconds: float
+    score: ExpertScore
+
+
+def train_expert(config: TrainExpertConfig) -> TrainExpertResult:
+    """Train, measure and save an expert; one that another command trained is never overwritten."""
+    task = load_task(config.task)
+    _check(config)
+    folder = config.out or Path("runs") / "experts" / task.id
+    command = _command(config, task.id)
+    done = _finished(folder, command)
+    if done is not None:
+        return done
+    weights, curve = _learn(config, folder, task.id)
+    draft = ExpertPolicy(weights, spec=draft_spec(task.id), task=task.id)
+    score = measure(draft, EvaluateExpertConfig(task.id, episodes=config.episodes, engine=config.engine), task=task.id)
+    record = {
+        "task": task.id,
+        "task_digest": task.digest(),
+        "command": command,
+        "seed": config.seed,
+        "steps": curve[-1].steps,
+        "seconds": round(curve[-1].seconds, 1),
+        "machine": machine(),
+        "packages": {name: version(name) for name in ("mujoco", "numpy", "rl-games", "torch")},
+        "score": asdict(score),
+        "curve": [
+            {"steps": p.steps, "seconds": round(p.seconds, 1), "success": round(p.success, 4), "terms": p.terms}
+            for p in curve
+        ],
+    }
+    save_expert(folder, weights, record)
+    draw_curve(folder / "curve.png", curve, title=task.id)
+    return TrainExpertResult(str(folder), curve[-1].steps, curve[-1].seconds, score)
+
+
+def _check(config: TrainExpertConfig) -> None:
+    """Refuse options that cannot work, before anything is built."""
+    if config.engine not in ENGINES:
+        raise unknown("engine", config.engine, ENGINES)
+    if config.worlds < 128 or config.worlds % 128:
+        raise UserError(f"worlds = {config.worlds} is not allowed: a multiple of 128, at least 128, fills minibatches.")
+    if config.episodes < 1:
+        raise UserError(f"episodes = {config.episodes} is not allowed: at least one episode must be measured.")
+    episode_seed("train", config.seed, 0)
+
+
+def _learn(
+    config: TrainExpertConfig, folder: Path, task: str
+) -> tuple[dict[str, NDArray[np.float32]], list[Progress]]:
+    """Run PPO to its goal; return the weights and the learning curve."""
+    from policies.rl_games_adapter import train
+
+    env = make_env(task, n=config.worlds, engine=config.engine, preset=config.preset)
+    curve: list[Progress] = []
+    with ProgressLine(f"train {task}", unit="steps") as line:
+
+        def report(progress: Progress) -> bool:
+            curve.append(progress)
+            line(progress.steps, config.max_steps, f"success {progress.success:.1%}")
+            recent = curve[-config.patience :]
+            return len(recent) == config.patience and min(p.success for p in recent) >= config.goal
+
+        try:
+            weights = train(
+                env,
+                seed=config.seed,
+                max_steps=config.max_steps,
+                report=report,
+                tensorboard=folder / "tensorboard" if config.tensorboard else None,
+            )
+        finally:
+            env.close()
+    if not curve:
+        raise UserError(
+            f"max_steps = {config.max_steps} ended before one batch of episodes was finished: there is no success to "
+            "speak of. Ask for more steps."
+        )
+    return weights, curve
+
+
+def _command(config: TrainExpertConfig, task: str) -> str:
+    """Return the command that reproduces this training."""
+    return (
+        f"demomill train-expert {task} --seed {config.seed} --worlds {config.worlds} --max-steps {config.max_steps} "
+        f"--goal {config.goal} --patience {config.patience} --episodes {config.episodes} "
+        f"--engine {config.engine} --preset {config.preset}"
+    )
+
+
+def _finished(folder: Path, command: str) -> TrainExpertResult | None:
+    """Return the result of the expert in `folder` if this very command trained it; another's is never overwritten."""
+    if not (folder / RECORD).is_file():
+        return None
+    record = read_json(folder / RECORD)
+    if record.get("command") != command:
+        raise UserError(
+            f"{folder} already holds an expert, trained by another command:\n  {record.get('command')}\n"
+            "Name another folder with --out, or remove this one."
+        )
+    load_expert(str(folder))
+    score = from_mapping(record["score"], ExpertScore, where=f"{folder / RECORD}: score")
+    return TrainExpertResult(str(folder), record["steps"], record["seconds"], score)

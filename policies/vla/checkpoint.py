@@ -1,0 +1,148 @@
+"""VLA checkpoints: a folder with model.safetensors and checkpoint.json. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from datagen.job import demomill_version
+from policies.vla.model import ModelConfig, VlaModel
+from policies.vla.statistics import Statistics, statistics_from_json
+from sim.conventions import Convention, from_json, to_json
+from sim.errors import UserError
+from sim.files import read_json, sha256, write_bytes, write_json
+from sim.jobs import from_mapping
+
+KIND = "vla"
+FORMAT = 1
+"""Version of the layout of checkpoint.json; another one is refused."""
+
+WEIGHTS, RECORD = "model.safetensors", "checkpoint.json"
+
+
+@dataclass(frozen=True)
+class VlaCheckpoint:
+    """A trained VLA and everything that is needed to use and to judge it."""
+
+    model: VlaModel
+    convention: Convention
+    statistics: Statistics
+    # SHA-256 of the weights.
+    digest: str
+    # All of checkpoint.json: mixture, datasets, training, metrics, code versions.
+    record: Mapping[str, Any]
+
+
+def save_checkpoint(
+    folder: Path, model: VlaModel, *, convention: Convention, statistics: Statistics, record: Mapping[str, Any]
+) -> str:
+    """Write a checkpoint to `folder` and return the SHA-256 of its weights; the record is written last."""
+    tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    write_bytes(folder / WEIGHTS, save(tensors))
+    digest = sha256(folder / WEIGHTS)
+    stored = {
+        "kind": KIND,
+        "format": FORMAT,
+        "sha256": digest,
+        "convention": to_json(convention),
+        "statistics": asdict(statistics),
+        "statistics_fingerprint": statistics.fingerprint,
+        "model": asdict(model.config),
+        **record,
+    }
+    write_json(folder / RECORD, stored)
+    return digest
+
+
+def code_versions() -> dict[str, str]:
+    """Return the versions of what computed the weights."""
+    return {
+        "demomill": demomill_version(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def load_checkpoint(folder: Path) -> VlaCheckpoint:
+    """Return the checkpoint in `folder`, ready for inference.
+
+    Refused in one paragraph: another kind or version, altered statistics, altered or missing weights.
+    """
+    record = read_json(folder / RECORD)
+    _check_kind(folder, record)
+    lacking = [
+        key for key in ("sha256", "convention", "statistics", "statistics_fingerprint", "model") if key not in record
+    ]
+    if lacking:
+        raise UserError(f"{folder / RECORD} lacks {', '.join(lacking)}. It is damaged: restore it, or train again.")
+    where = str(folder / RECORD)
+    statistics = statistics_from_json(record["statistics"], fingerprint=record["statistics_fingerprint"], source=where)
+    config = from_mapping(record["model"], ModelConfig, where=f"{where} [model]")
+    model = VlaModel(config)
+    _fill(model, _read_weights(folder, record["sha256"]), folder)
+    return VlaCheckpoint(
+        model=model.to(memory_format=torch.channels_last).eval(),  # type: ignore[call-overload]
+        convention=from_json(record["convention"], source=where),
+        statistics=statistics,
+        digest=record["sha256"],
+        record=record,
+    )
+
+
+def _check_kind(folder: Path, record: Any) -> None:
+    """Refuse what is no VLA checkpoint of this version."""
+    if not isinstance(record, dict) or record.get("kind") != KIND:
+        kind = record.get("kind") if isinstance(record, dict) else None
+        raise UserError(
+            f"{folder} holds a checkpoint of kind {kind!r}, not a VLA. Name a folder that `demomill train-vla` wrote."
+        )
+    if record.get("format") != FORMAT:
+        raise UserError(
+            f"{folder / RECORD} has format {record.get('format')!r}; this version of demomill reads format {FORMAT}. "
+            "Load it with the version that wrote it (its record names it under code), or train again."
+        )
+
+
+def _read_weights(folder: Path, expected: str) -> dict[str, Tensor]:
+    """Return the stored tensors; a file that is not the one of the record is refused."""
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise UserError(f"{path} does not exist. A checkpoint is a folder with {WEIGHTS} and {RECORD}: restore both.")
+    digest = sha256(path)
+    if digest != expected:
+        raise UserError(
+            f"{path} is not the file that its record describes: its SHA-256 is {digest[:16]}..., the record says "
+            f"{str(expected)[:16]}... It is damaged or was replaced. Restore both files, or train again."
+        )
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path} cannot be read: {error}. Restore it, or train again.") from error
+    return tensors
+
+
+def _fill(model: VlaModel, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Put the tensors into the model; missing, unknown and misshapen ones are refused by name."""
+    wanted = model.state_dict()
+    missing = sorted(wanted.keys() - tensors.keys())
+    extra = sorted(tensors.keys() - wanted.keys())
+    shapes = sorted(k for k in wanted.keys() & tensors.keys() if wanted[k].shape != tensors[k].shape)
+    if missing or extra or shapes:
+        parts = [("missing", missing), ("unknown", extra), ("of another shape", shapes)]
+        found = "; ".join(f"{what}: {', '.join(names[:4])}" for what, names in parts if names)
+        raise UserError(
+            f"The weights in {folder} do not fit the model that its record describes ({found}). Weights and record do "
+            "not belong together: restore both files, or train again."
+        )
+    model.load_state_dict(dict(tensors))

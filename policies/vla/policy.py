@@ -1,0 +1,86 @@
+"""A trained VLA as a policy: frames, sentences and states of any number of worlds to chunks of canonical actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from datagen.downscale import downscale
+from policies.vla.checkpoint import VlaCheckpoint, load_checkpoint
+from policies.vla.pixels import to_pixels
+from policies.vla.text import encode
+from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
+from sim.episodes import Ids, Images, Observation, PolicySpec
+from sim.errors import UserError
+
+BATCH = 4
+"""Worlds per pass of the network: always so many, so that an action does not depend on how many worlds there are."""
+
+EXECUTE = 2
+"""Actions of a chunk that are executed before the policy is asked again, unless it is told otherwise."""
+
+_LIMITS = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3)
+
+
+class VlaPolicy:
+    """A VLA checkpoint that acts."""
+
+    def __init__(
+        self, checkpoint: VlaCheckpoint, *, name: str, execute: int = EXECUTE, instruction: str | None = None
+    ) -> None:
+        """Execute `execute` actions of each chunk; an `instruction`, also a blank one, replaces every world's own."""
+        chunk = checkpoint.model.config.chunk
+        if not 1 <= execute <= chunk:
+            raise UserError(f"execute = {execute} is not allowed. Allowed: 1 to {chunk}, the actions of a chunk.")
+        self.spec = PolicySpec(
+            name=name,
+            convention=checkpoint.convention,
+            inputs=frozenset({"image", "state", "instruction"}),
+            chunk=chunk,
+            execute=execute,
+            digest=checkpoint.digest,
+        )
+        self.checkpoint, self.instruction = checkpoint, instruction
+
+    def reset(self, ids: Ids) -> None:
+        """It remembers nothing."""
+
+    def act(self, observation: Observation) -> NDArray[np.float64]:
+        """Return chunks (k, chunk, 7) of canonical actions within their limits; the gripper is 0 or 1."""
+        images = downscale(observation.render("image"), self.checkpoint.model.config.image_size)
+        sentences = observation.instructions
+        if self.instruction is not None:
+            sentences = (self.instruction,) * len(sentences)
+        count = len(images)
+        chunks = [
+            self._pass(images[k : k + BATCH], sentences[k : k + BATCH], observation.state[k : k + BATCH])
+            for k in range(0, count, BATCH)
+        ]
+        return np.concatenate(chunks)
+
+    @torch.inference_mode()
+    def _pass(self, images: Images, sentences: Sequence[str], state: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the chunks of up to BATCH worlds; missing rows repeat the first."""
+        count = len(images)
+        rows = np.arange(BATCH) % count if count < BATCH else np.arange(BATCH)
+        words = encode(sentences)
+        normalized = self.checkpoint.statistics.normalize_state(np.asarray(state, dtype=np.float32))
+        said = self.checkpoint.model(
+            to_pixels(images[rows]), torch.from_numpy(words[rows]), torch.from_numpy(normalized[rows])
+        )
+        arm = self.checkpoint.statistics.restore_arm(said.arm.numpy()[:count])
+        gripper = (said.gripper.numpy()[:count] > 0).astype(np.float64)
+        return np.concatenate([np.clip(arm, -_LIMITS, _LIMITS), gripper[..., None]], axis=-1)
+
+
+def load_vla(
+    folder: Path, *, execute: int = EXECUTE, instruction: str | None = None, name: str | None = None
+) -> VlaPolicy:
+    """Return the policy of the VLA checkpoint in `folder`."""
+    return VlaPolicy(
+        load_checkpoint(folder), name=name or f"vla:{folder.name}", execute=execute, instruction=instruction
+    )

@@ -1,0 +1,42 @@
+"""What a model does on validation steps, source by source, in metres and shares."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import torch
+
+from policies.vla.feed import Feed
+from policies.vla.model import VlaModel
+from policies.vla.objective import Weights, loss_terms, measures, total_loss
+
+Metrics = Mapping[str, Mapping[str, float]]
+"""Source name -> {"loss", "position_error" m per step, "gripper_accuracy", "keyframe_error" m, "samples"}."""
+
+
+@torch.no_grad()
+def validate(model: VlaModel, feed: Feed, *, limit: int) -> dict[str, dict[str, float]]:
+    """Return the metrics of each source that has a validation split, over at most `limit` of its steps."""
+    model.eval()
+    sums: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for source, batch in feed.data.validation_batches(feed.preset.batch, limit=limit):
+        inputs = feed.plain(batch)
+        predicted = model(inputs.pixels, inputs.words, inputs.state)
+        loss = total_loss(loss_terms(predicted, inputs.wanted), Weights()).item()
+        found = measures(predicted, batch, feed.statistics)
+        sums[source]["loss"] += loss * found["samples"]
+        for name, value in found.items():
+            sums[source][name] += value
+    model.train()
+    return {feed.data.sources[source].name: _means(total) for source, total in sums.items()}
+
+
+def _means(total: Mapping[str, float]) -> dict[str, float]:
+    return {
+        "loss": total["loss"] / total["samples"],
+        "position_error": total["position_error"] / total["actions"],
+        "gripper_accuracy": total["gripper_accuracy"] / total["actions"],
+        "keyframe_error": total["keyframe_error"] / total["samples"],
+        "samples": total["samples"],
+    }

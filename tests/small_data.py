@@ -1,0 +1,99 @@
+"""Small RLDS datasets for tests: a coloured square on a grey table, and actions that move towards it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datagen.features import FEATURES_FILE, METADATA_SCALARS, METADATA_TEXTS, rlds_features, to_json
+from datagen.layout import DESCRIPTION_FILE, INFO_FILE, STATISTICS_FILE, Place, dataset_info, shard_name
+from datagen.rlds_writer import EpisodeRecord, encode_jpeg, step_columns, write_shard
+from datagen.statistics import dataset_statistics
+from sim import conventions
+from sim.episodes import PolicySpec
+from sim.files import write_json
+from sim.streams import generator
+
+
+def write_dataset(
+    out: Path,
+    *,
+    name: str = "squares",
+    lengths: Sequence[int] = (12, 9, 15),
+    val_lengths: Sequence[int] = (10,),
+    image_size: int = 64,
+    seed: int = 0,
+    source: str = "synthetic",
+    convention: dict[str, Any] | None = None,
+) -> Path:
+    """Write a dataset with the given episode lengths and return its version folder."""
+    place = Place(out, name)
+    folder = place.final
+    leaves = rlds_features(image_size=image_size)
+    splits, pairs = {}, []
+    for split, counts in (("train", lengths), ("val", val_lengths)):
+        if not counts:
+            continue
+        records = [_episode(n, generator(seed, name, split, k), image_size, source) for k, n in enumerate(counts)]
+        shard = write_shard(folder / shard_name(name, split, 0, 1), records, leaves=leaves)
+        splits[split] = ([shard.episodes], shard.size)
+        pairs += [(r.steps["action"], r.steps["observation/state"]) for r in records]
+    stored = conventions.to_json(replace(conventions.CANONICAL, image_size=image_size)) | (convention or {})
+    write_json(folder / FEATURES_FILE, to_json(leaves))
+    write_json(folder / STATISTICS_FILE, dataset_statistics(pairs))
+    write_json(folder / DESCRIPTION_FILE, {"convention": stored, "source": source, "seed": seed})
+    write_json(folder / INFO_FILE, dataset_info(place, splits, description="squares"))
+    return folder
+
+
+def _episode(count: int, stream: np.random.Generator, size: int, source: str) -> EpisodeRecord:
+    goal = stream.uniform(-0.2, 0.2, 2)
+    start = stream.uniform(-0.2, 0.2, 2)
+    along = np.linspace(0, 1, count)[:, None]
+    place = start + along * (goal - start)
+    states = np.zeros((count, 8), np.float32)
+    states[:, :2], states[:, 2], states[:, 3], states[:, 7] = place, 0.2, 1.0, 1.0
+    actions = np.zeros((count, 7), np.float32)
+    actions[:, :2] = np.clip(goal - place, -0.05, 0.05)
+    actions[:, 6] = np.arange(count) < count * 2 // 3
+    color = ("red", "green")[int(stream.integers(2))]
+    frames = [encode_jpeg(_frame(goal, place[k], color, size)) for k in range(count)]
+    columns = step_columns(
+        states=states,
+        joints=np.zeros((count, 7), np.float32),
+        actions=actions,
+        rewards=np.zeros(count, np.float32),
+        terminated=False,
+        instruction=f"Move to the {color} square.",
+        frames={"image": frames},
+    )
+    texts = dict.fromkeys(METADATA_TEXTS, "") | {"draw": "{}", "measurements": "{}", "source": source}
+    scalars = {key: (1 if kind == "int64" else True) for key, kind in METADATA_SCALARS}
+    return EpisodeRecord(columns, texts | scalars)
+
+
+def _frame(goal: np.ndarray, hand: np.ndarray, color: str, size: int) -> np.ndarray:
+    image = np.full((size, size, 3), 120, np.uint8)
+    for place, shade in ((goal, (200, 30, 30) if color == "red" else (30, 200, 30)), (hand, (240, 240, 240))):
+        x, y = ((place + 0.25) / 0.5 * size).astype(int)
+        image[max(y - 3, 0) : y + 3, max(x - 3, 0) : x + 3] = shade
+    return image
+
+
+class Standing:
+    """A policy that stands still with an open gripper."""
+
+    spec = PolicySpec(name="standing", convention=conventions.CANONICAL, inputs=frozenset())
+
+    def reset(self, ids):
+        pass
+
+    def act(self, observation):
+        return np.eye(7)[None, 6]
+
+
+STANDING = Standing()
