@@ -33,7 +33,7 @@ def require_space(folder: Path, needed: int, *, why: str) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed + RESERVE:
         raise UserError(
-            f"The dataset does not fit: {why} about {_size(needed)} beside a reserve of {_size(RESERVE)}, and {existing} "
-            f"has {_size(free)} free. Free some space, generate fewer episodes, or choose a folder on another disk. Nothing that was "
-            "finished is lost."
+            f"The dataset does not fit: {why} about {_size(needed)} beside a reserve of {_size(RESERVE)}, and "
+            f"{existing} has {_size(free)} free. Free some space, generate fewer episodes, or choose a folder on "
+            "another disk. Nothing that was finished is lost."
         )

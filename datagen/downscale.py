@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +31,16 @@ def downscale(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _whole_factor(images: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Return frames reduced by a whole factor: the mean of each factor x factor block."""
-    rows = functools.reduce(np.add, (images[..., i::factor, :, :].astype(np.uint32) for i in range(factor)))
-    total = functools.reduce(np.add, (rows[..., i::factor, :] for i in range(factor)))
+    """Return frames reduced by a whole factor: the mean of each factor x factor block, one channel at a time."""
     area = factor * factor
-    mean: NDArray[np.uint8] = ((total + area // 2) // area).astype(np.uint8)
+    kind = np.dtype(np.uint16 if 255 * area < 2**16 else np.uint32)
+    rows = functools.reduce(np.add, (images[..., i::factor, :, :].astype(kind) for i in range(factor)))
+    total: NDArray[Any] = np.empty((*rows.shape[:-2], rows.shape[-2] // factor, 3), kind)
+    for channel in range(3):
+        columns = (rows[..., i::factor, channel] for i in range(factor))
+        total[..., channel] = functools.reduce(np.add, columns)
+    total += area // 2
+    mean: NDArray[np.uint8] = (total // area).astype(np.uint8)
     return mean
 
 

@@ -31,26 +31,33 @@ class GenerateConfig:
     out: Path = Path("data")
     # Name of the dataset; empty takes the task's.
     name: str = ""
+    # Version of the dataset, three numbers.
     version: str = "1.0.0"
-    # Episodes to keep for training, and for validation (of disjoint seeds).
+    # Episodes to keep for training.
     episodes: int = 200
+    # Episodes to keep for validation, of seeds that training never sees.
     val_episodes: int = 0
+    # Everything random derives from it.
     seed: int = 0
+    # Physics engine.
     engine: str = "mujoco"
     # Randomization preset of the task.
     preset: str = "train"
     # Draw what only the camera sees once per "episode", or anew for each "step".
     appearance: Literal["episode", "step"] = "episode"
-    # Width and height of the frames, pixels, and the cameras that are stored.
+    # Width and height of the frames, pixels.
     image_size: int = 256
+    # Cameras whose frames are stored: "image", "wrist_image".
     cameras: tuple[str, ...] = ("image",)
-    # Share of episodes executed with noise while the clean action is stored (DART), and the noise's standard deviation
-    # as a share of the action limits.
+    # Share of episodes that are executed with noise while the clean action is stored (DART).
     perturb_share: float = 0.0
+    # Standard deviation of that noise, as a share of the action limits.
     perturb_std: float = 0.0
+    # Limits on the measurements of an episode.
     filters: FilterConfig = field(default_factory=FilterConfig)
-    # Episodes per shard, and candidates simulated together.
+    # Episodes per shard.
     shard_episodes: int = 32
+    # Candidates that are simulated together.
     unit_episodes: int = 128
     # Processes that render; 0 renders in this one. None: one per core.
     workers: int | None = None

@@ -67,7 +67,7 @@ class Stopped(Exception):
 
 
 def render_shard(job: ShardJob, stopped: Callable[[], bool] = lambda: False) -> ShardRecord:
-    """Render and write one shard and its record, each whole or not at all. Once `stopped` says so, it ends with `Stopped`."""
+    """Write one shard and its record, each whole or not at all. Once `stopped` says so, it ends with `Stopped`."""
     settings = job.settings
     leaves = rlds_features(image_size=settings.image_size, cameras=settings.cameras)
     record = write_shard(job.path, _records(job, stopped), leaves=leaves)

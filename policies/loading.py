@@ -30,8 +30,6 @@ def load_policy(
     `instruction` (a sentence, also a blank one, instead of the environment's) are for VLA checkpoints; `seed` is for
     the random policy.
     """
-    changed = {"execute": execute, "instruction": instruction}
-    options = {name: value for name, value in changed.items() if value is not None}
     if text.startswith(("ws://", "wss://")):
         raise UserError(
             f"{text!r} is a remote policy, and remote policies are not in this version of demomill. Allowed: {FORMS}."
@@ -40,9 +38,10 @@ def load_policy(
     if folder is not None and _kind(folder) == "vla":
         from policies.vla.policy import load_vla
 
-        return load_vla(folder, **options)
-    if options:
-        raise UserError(f"Policy {text!r} has no {' or '.join(options)} to change: only VLA checkpoints have.")
+        return load_vla(folder, execute=execute, instruction=instruction)
+    changed = [name for name, value in (("execute", execute), ("instruction", instruction)) if value is not None]
+    if changed:
+        raise UserError(f"Policy {text!r} has no {' or '.join(changed)} to change: only VLA checkpoints have.")
     if text == "random":
         from sim.baselines import RandomPolicy
 

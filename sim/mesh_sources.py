@@ -13,9 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import UserError
+from sim.mesh_tools import pieces, weld
 
 BODIES = (*(f"link{i}" for i in range(8)), "hand", "finger")
 """Bodies with a mesh of their own, in their link frames of franka_description; both fingers share one mesh."""
+
+DARK_AREA = (5e-4, 30e-4)
+"""Surface, m^2, between which a connected piece of the hand or a finger is dark, where the files carry no colours."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,11 @@ def _robosuite_files(root: Path) -> list[Path]:
 
 
 def _robosuite_parts(root: Path, body: str) -> Iterator[Part]:
-    """Yield one body's parts: links with the materials of robot.xml, the hand white, the fingers dark."""
+    """Yield one body's parts: links with the materials of robot.xml, hand and fingers by the size of their pieces."""
     assets = root / _ROBOSUITE
     if body in ("hand", "finger"):
         path = assets / f"grippers/meshes/panda_gripper/{body}_vis.stl"
-        yield _part(_load(path), (1.0,) * 3 if body == "hand" else (0.25,) * 3)
+        yield from _by_size(_part(_load(path), (1.0, 1.0, 1.0)))
         return
     robot = ElementTree.parse(assets / "robots/panda/robot.xml").getroot()
     files = {mesh.get("name"): mesh.get("file") for mesh in robot.iter("mesh")}
@@ -78,6 +82,15 @@ def _robosuite_parts(root: Path, body: str) -> Iterator[Part]:
         if mesh.startswith(f"{body}_vis"):
             rgb = tuple(float(x) for x in colors[material].split()[:3])
             yield _part(_load(assets / "robots/panda" / str(files[mesh])), rgb)
+
+
+def _by_size(part: Part) -> Iterator[Part]:
+    """Yield the light and the dark pieces of a part without colours."""
+    vertices, faces = weld(part.vertices, part.faces)
+    area = pieces(vertices, faces)[1]
+    dark = (area > DARK_AREA[0]) & (area < DARK_AREA[1])
+    yield Part(vertices, faces[~dark], (1.0, 1.0, 1.0))
+    yield Part(vertices, faces[dark], (0.0, 0.0, 0.0))
 
 
 def _maniskill_files(root: Path) -> list[Path]:
@@ -106,7 +119,7 @@ def _part(mesh: Any, color: tuple[float, ...]) -> Part:
 
 
 SOURCES = (
-    Source("mani_skill", _maniskill_files, _maniskill_parts),
     Source("robosuite", _robosuite_files, _robosuite_parts),
+    Source("mani_skill", _maniskill_files, _maniskill_parts),
 )
-"""Packages that bring the Panda, the preferred one first: mani_skill's hand has its dark parts marked."""
+"""Packages that bring the Panda, the preferred one first."""

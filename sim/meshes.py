@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.files import written_whole
-from sim.mesh_sources import BODIES, Source, find_source
+from sim.mesh_sources import BODIES, DARK_AREA, Source, find_source
+from sim.mesh_tools import WELD, pieces, weld
 
 COLORS = {"light": (0.92, 0.93, 0.94), "dark": (0.16, 0.16, 0.17)}
 """RGB in [0, 1] of the two colour classes: fixed, so that pictures do not depend on whose meshes are installed."""
@@ -30,9 +31,6 @@ SMALLEST = 0.5e-4
 
 COARSE = 80
 """Pieces of at most so many triangles are kept as they are: plain discs, which a decimator would tear."""
-
-WELD = 1e-5
-"""Vertices closer than this, m, are one: texture and normal seams would tear when the mesh is decimated."""
 
 _VERSION = 1
 
@@ -86,7 +84,7 @@ def _digest(source: Source, root: Path) -> str:
     """Return a digest over the source files' bytes, what is done to them, and by what version."""
     import fast_simplification
 
-    settings = (_VERSION, BODIES, FACES, FINE, SMALLEST, COARSE, WELD, fast_simplification.__version__)
+    settings = (_VERSION, BODIES, FACES, FINE, SMALLEST, COARSE, DARK_AREA, WELD, fast_simplification.__version__)
     digest = hashlib.sha256(repr(settings).encode())
     for path in source.files(root):
         digest.update(path.name.encode() + path.read_bytes())
@@ -110,42 +108,21 @@ def _reduce(body: str, shade: str, vertices: NDArray[Any], faces: NDArray[Any]) 
     """Return the mesh welded, without small pieces, and of no more triangles than FACES or FINE allow."""
     import fast_simplification
 
-    vertices, faces = _weld(vertices, faces)
-    piece, area = _pieces(vertices, faces)
+    vertices, faces = weld(vertices, faces)
+    piece, area = pieces(vertices, faces)
     large = area >= SMALLEST
     coarse = (np.bincount(piece) <= COARSE)[piece]
     kept, dense = faces[large & coarse], faces[large & ~coarse]
     limit = FINE.get(f"{body}_{shade}", FACES[shade]) - len(kept)
     if len(dense) > limit:
-        points, triangles = _weld(vertices, dense)
+        points, triangles = weld(vertices, dense)
         points, triangles = fast_simplification.simplify(
             points.astype(np.float32), triangles.astype(np.int32), target_count=limit, agg=5.0
         )
         dense = triangles + len(vertices)
         vertices = np.concatenate([vertices, points])
-    vertices, faces = _weld(vertices, np.concatenate([kept, dense]))
+    vertices, faces = weld(vertices, np.concatenate([kept, dense]))
     return Mesh(body, shade, vertices.astype(np.float32), faces.astype(np.int32), COLORS[shade])
-
-
-def _weld(vertices: NDArray[Any], faces: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return vertices and faces with vertices of one place made one, unused vertices and empty faces removed."""
-    grid = np.round(vertices / WELD).astype(np.int64)
-    _, first, place = np.unique(grid, axis=0, return_index=True, return_inverse=True)
-    faces = place.reshape(-1)[faces]
-    whole = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
-    used, faces = np.unique(faces[whole], return_inverse=True)
-    return vertices[first][used], faces.reshape(-1, 3)
-
-
-def _pieces(vertices: NDArray[Any], faces: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return, per triangle, the number of the connected piece that it belongs to and that piece's surface, m^2."""
-    from trimesh import graph
-
-    find: Any = graph
-    piece = np.asarray(find.connected_component_labels(find.face_adjacency(faces), node_count=len(faces)))
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    areas = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    return piece, np.bincount(piece, weights=areas)[piece]
 
 
 def _load(path: Path) -> tuple[Mesh, ...] | None:

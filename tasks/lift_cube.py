@@ -22,7 +22,7 @@ LIFTED = 0.05
 SCENE = Scene(
     objects=(Object("cube", "box", half_size=(0.02, 0.02, 0.02), position=(0.6, 0.0), mass=0.08),),
     cameras=(
-        ("near", Camera(position=(1.06, 0.0, 0.55), target=(0.52, 0.0, 0.05), fovy=45.0)),
+        ("near", Camera(position=(1.06, 0.0, 0.55), target=(0.5085, 0.0, 0.0), fovy=45.0)),
         ("high", Camera(position=(0.915, 0.0, 0.6), target=(0.515, 0.0, 0.1), fovy=53.13)),
     ),
 )
@@ -45,14 +45,18 @@ PHYSICAL = knobs(
 VISUAL = knobs(
     "cube.color =choice(red, red, red, green, blue, yellow, orange, purple)",
     "cube.shade *U([0.6, 0.6, 0.6], [1.2, 1.2, 1.2])",
-    "table.color =U([0.2, 0.2, 0.2], [0.95, 0.9, 0.85])",
-    "table.texture =choice(plain, checker, wood, noise)",
+    "table.color =U([0.3, 0.25, 0.2], [1.0, 1.0, 1.0])",
+    "table.texture =choice(plain, plain, checker, wood, wood, grain, noise, speckle, gradient)",
+    "table.extent =U([-0.25, 0.38], [0.2, 1.2])",
     "floor.color =U([0.15, 0.15, 0.15], [0.85, 0.85, 0.85])",
+    "floor.texture =choice(plain, tiles, planks, noise, grain)",
     "background.color =U([0.1, 0.1, 0.1], [0.95, 0.95, 0.95])",
-    "robot.color *U(0.75, 1.1)",
-    "light.direction +U([-0.6, -0.6, -0.2], [0.9, 0.4, 0.2])",
-    "light.diffuse *U(0.5, 1.3)",
-    "light.ambient *U(0.5, 1.5)",
+    "background.distance =U(1.2, 4)",
+    "mount.color =U([0.02, 0.02, 0.02], [0.5, 0.5, 0.5])",
+    "robot.color *U(0.7, 1.1)",
+    "light.direction =U([-0.9, -0.7, -1.2], [0.7, 0.7, -0.8])",
+    "light.diffuse *U(0.5, 1.4)",
+    "light.ambient *U(0.5, 1.6)",
     "camera.view =choice(near, high)",
     "camera.offset +U([-0.015, -0.015, -0.015], [0.015, 0.015, 0.015])",
     "camera.target_offset +U([-0.015, -0.015, -0.015], [0.015, 0.015, 0.015])",
@@ -67,7 +71,7 @@ HELD_OUT = knobs(
     "cube.position +U([-0.2, -0.25], [0.16, 0.25])",
     "cube.mass *U(0.3, 3.5)",
     "camera.offset +U([-0.04, -0.04, -0.04], [0.04, 0.04, 0.04])",
-    "light.direction +U([-0.9, -0.9, -0.1], [1.2, 0.6, 0.3])",
+    "light.direction =U([-1.2, -1.0, -1.2], [1.0, 1.0, -0.6])",
     "image.noise =U(4, 12)",
 )
 

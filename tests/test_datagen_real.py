@@ -1,5 +1,9 @@
 """Generation with the real engine and the real renderer: the same bytes whatever the workers and interruptions."""
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -82,15 +86,28 @@ def test_workers_and_threads_change_no_byte(reference, tmp_path, workers, thread
     assert digests(tmp_path) == digests(reference[0])
 
 
-def test_an_interrupted_generation_continues_to_the_same_bytes(reference, tmp_path):
-    def interrupt(progress):
-        if progress.written:
-            raise KeyboardInterrupt
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from tests.test_datagen_real import run
 
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, progress=interrupt)
-    run(tmp_path, workers=2)
-    assert digests(tmp_path) == digests(reference[0])
+def kill_myself(progress):
+    if progress.written:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), workers=2, progress=kill_myself)
+"""
+
+
+def test_kill_minus_nine_and_a_resume_change_no_byte(reference, tmp_path):
+    script, data = tmp_path / "job.py", tmp_path / "data"
+    script.write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    child = subprocess.run([sys.executable, str(script), str(data)], env=environment, timeout=120, check=False)
+    assert child.returncode == -signal.SIGKILL
+    run(data, workers=1)
+    assert digests(data) == digests(reference[0])
 
 
 def test_a_missing_renderer_is_told_before_the_first_episode(tmp_path, monkeypatch):

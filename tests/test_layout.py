@@ -27,6 +27,17 @@ def functions(tree: ast.Module) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
+def lines(node: ast.stmt | ast.expr) -> int:
+    return (node.end_lineno or 0) - node.lineno + 1
+
+
+def tables(node: ast.AST) -> list[ast.Dict]:
+    """Return the outermost dictionaries that are written out in `node`: tables of data, not steps to follow."""
+    if isinstance(node, ast.Dict):
+        return [node]
+    return [table for child in ast.iter_child_nodes(node) for table in tables(child)]
+
+
 def test_files_stay_small() -> None:
     long = {relative(path): count for path in MODULES if (count := len(path.read_text().splitlines())) > FILE_LINES}
     assert not long
@@ -36,7 +47,7 @@ def test_functions_stay_small() -> None:
     long = {}
     for path in MODULES:
         for function in functions(ast.parse(path.read_text())):
-            count = (function.end_lineno or 0) - function.lineno + 1
+            count = lines(function) - sum(lines(table) - 1 for table in tables(function))
             if count > FUNCTION_LINES:
                 long[f"{relative(path)}:{function.name}"] = count
     assert not long

@@ -73,6 +73,29 @@ def test_all_sources_use_the_same_frames(body: str) -> None:
     assert np.allclose(found[0], found[1], atol=1e-3)
 
 
+def test_all_sources_mark_the_same_parts_dark() -> None:
+    """Hand and fingers have the same dark surface, whichever package they come from."""
+    shares: list[list[float]] = []
+    for source in mesh_sources.SOURCES:
+        spec = importlib.util.find_spec(source.package)
+        if spec is not None and spec.submodule_search_locations:
+            root = Path(spec.submodule_search_locations[0])
+            shares.append([_dark_area(source, root, body) for body in ("link3", "finger")])
+    if len(shares) < 2:
+        pytest.skip("only one of robosuite and mani_skill is installed")
+    assert np.allclose(shares[0], shares[1], rtol=0.02)
+
+
+def _dark_area(source: mesh_sources.Source, root: Path, body: str) -> float:
+    """Return the surface of a body's dark parts, m^2."""
+    total = 0.0
+    for part in source.parts(root, body):
+        if sum(part.color) / 3 <= 0.5:
+            a, b, c = (part.vertices[part.faces[:, k]] for k in range(3))
+            total += 0.5 * float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum())
+    return total
+
+
 def test_meshes_sit_on_the_kinematic_tree() -> None:
     """Fingers face each other, their tips end 9 mm beyond the TCP, and neighbouring links touch."""
     model = build_visual_spec(SCENE).compile()

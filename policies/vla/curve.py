@@ -23,7 +23,7 @@ class Curve:
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def _lines(self) -> list[str]:
         """Return the whole lines of the file; a last line without an end was cut by a crash and is dropped."""

@@ -91,7 +91,7 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Return what a saved state says of itself, and its tensors."""
     try:
-        with safe_open(path, framework="pt") as stored:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as stored:
             about: dict[str, str] = stored.metadata() or {}
         return about, load_file(path)
     except SafetensorError as error:

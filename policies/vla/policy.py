@@ -78,9 +78,12 @@ class VlaPolicy:
 
 
 def load_vla(
-    folder: Path, *, execute: int = EXECUTE, instruction: str | None = None, name: str | None = None
+    folder: Path, *, execute: int | None = None, instruction: str | None = None, name: str | None = None
 ) -> VlaPolicy:
     """Return the policy of the VLA checkpoint in `folder`."""
     return VlaPolicy(
-        load_checkpoint(folder), name=name or f"vla:{folder.name}", execute=execute, instruction=instruction
+        load_checkpoint(folder),
+        name=name or f"vla:{folder.name}",
+        execute=EXECUTE if execute is None else execute,
+        instruction=instruction,
     )
