@@ -104,17 +104,11 @@ def _run(words: list[str]) -> int:
 def overview() -> str:
     """Return the help text: one line per verb."""
     width = max(len(verb.name) for verb in VERBS) + 2
-    lines = [f"  {verb.name:{width}}{verb.summary}" for verb in VERBS]
-    return "\n".join(
-        [
-            "demomill turns a simulated task into a benchmarked vision-language-action policy.",
-            "",
-            "usage: demomill VERB [options]",
-            "",
-            *lines,
-            "",
-            "demomill VERB --help lists the options of a verb; --json prints its result as JSON.",
-        ]
+    lines = "\n".join(f"  {verb.name:{width}}{verb.summary}" for verb in VERBS)
+    return (
+        "demomill turns a simulated task into a benchmarked vision-language-action policy.\n\n"
+        f"usage: demomill VERB [options]\n\n{lines}\n\n"
+        "demomill VERB --help lists the options of a verb; --json prints its result as JSON."
     )
 
 
@@ -124,6 +118,9 @@ def _call(verb: Verb, words: list[str]) -> Any:
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     hints = typing.get_type_hints(function)
     if "config" not in hints:
+        if {"-h", "--help"} & set(words):
+            print(f"usage: demomill {verb.name} [--json]\n\n{verb.summary}")
+            raise SystemExit(0)
         if words:
             raise UserError(f"demomill {verb.name} takes no options but --json; got {' '.join(words)!r}.")
         return function()
@@ -204,7 +201,7 @@ def _with_positional(kind: type[Any], name: str | None) -> type[Any]:
 
     hints, known = typing.get_type_hints(kind), kind.__dataclass_fields__
     hint: Any = hints.get(name, tuple[str, ...])
-    explained = None if name in known else "One or more of: expert:TASK, a checkpoint folder, module:attr."
+    explained = None if name in known else "One or more: expert:TASK, a checkpoint's folder, module:attribute, random."
     shown = tyro.conf.arg(metavar=name.upper(), help=explained)
     changed = (
         name,

@@ -1,4 +1,4 @@
-"""All of it in order: expert, demonstrations, stand-in for real data, VLA, benchmark, page. Resumes where it stopped."""
+"""All of it in order: expert, demonstrations, stand-in for real data, VLA, benchmark, page; resumable."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class SyntheticStage:
     appearance: str = "step"
     perturb_share: float = 0.6
     perturb_std: float = 0.5
+    shard_episodes: int = 10
     workers: int | None = None
 
 

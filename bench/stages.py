@@ -29,9 +29,7 @@ def expert(night: Night) -> dict[str, Any]:
         return {"folder": str(folder), "reused": True}
     from policies.train_expert import TrainExpertConfig, train_expert
 
-    made = train_expert(
-        TrainExpertConfig(task=night.task.id, out=night.out / "expert", **asdict(night.config.expert))
-    )
+    made = train_expert(TrainExpertConfig(task=night.task.id, out=night.out / "expert", **asdict(night.config.expert)))
     return {"folder": made.folder, "reused": False, "score": asdict(made.score)}
 
 

@@ -59,7 +59,7 @@ def _synthetic(night: Night) -> dict[str, Any]:
         rows.append([split, report["candidates"], report["kept"], reasons])
     return {
         "title": "Synthetic demonstrations",
-        "text": "Rolled out by the expert under full domain randomization, filtered, then replayed through the renderer.",
+        "text": "Rolled out by the expert under full domain randomization, filtered, then rendered.",
         "facts": {"dataset (RLDS)": result["path"], "steps": f"{result['steps']:,}"},
         "table": {"columns": ["split", "candidates", "kept", "rejected because of"], "rows": rows},
     }
@@ -71,7 +71,7 @@ def _stand_in(night: Night) -> dict[str, Any]:
     episodes = sum(result["episodes"].values())
     return {
         "title": f"Not real data: {result['source']}",
-        "text": "No robot recorded this. It is a small set of demonstrations from another simulator that stands where a "
+        "text": "No robot recorded this: a few demonstrations from another simulator stand where a "
         "user's own recordings will stand. A host that also gave stand-in data is no longer unseen: read its row so.",
         "facts": {"dataset (RLDS)": result["path"], "episodes": episodes, "steps": f"{result['steps']:,}"},
     }
@@ -106,5 +106,7 @@ def _vla(night: Night) -> dict[str, Any]:
             "samples per second": f"{result['samples_per_second']:.0f}",
             "SHA-256": result["digest"],
         },
-        "curves": [{"title": "training loss", "x_label": "step", "y_label": "loss", "series": series}] if series else [],
+        "curves": [{"title": "training loss", "x_label": "step", "y_label": "loss", "series": series}]
+        if series
+        else [],
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -36,17 +38,25 @@ def serve(connection: Connection, job: WorkerJob) -> None:
     """Run the job's episodes and tell the other end of `connection` about each.
 
     Messages: ("begin", policy, seed) and ("episode", record, timing) for each episode; at last ("done",), or
-    ("refused", message) for a user's fault, or ("broken", traceback) if host or policy cannot be built.
+    ("refused", message) for a user's fault, or ("broken", traceback) if host or policy cannot be built. Ctrl-C is left
+    to the process at the other end, which then stops this one; if that process is gone, this one ends without a word.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(BrokenPipeError), connection:
+        connection.send(_outcome(connection, job))
+
+
+def _outcome(connection: Connection, job: WorkerJob) -> tuple[str, ...]:
+    """Run the job and return the last message."""
     try:
         _Worker(connection, job).run()
-        connection.send(("done",))
+    except BrokenPipeError:
+        raise
     except UserError as error:
-        connection.send(("refused", str(error)))
+        return "refused", str(error)
     except Exception:
-        connection.send(("broken", traceback.format_exc()))
-    finally:
-        connection.close()
+        return "broken", traceback.format_exc()
+    return ("done",)
 
 
 class _Worker:

@@ -19,6 +19,7 @@ from datagen.units import StateEpisode, load_unit
 from sim.engine import Values
 from sim.files import write_json
 from sim.scene import Scene, Value
+from sim.streams import frame_seed
 from tasks.catalogue import load_task
 from tasks.task import Task
 
@@ -135,15 +136,7 @@ def _frames(
         values = fixed
         if settings.appearance == "step":
             values = fixed | task.redraw_visual(episode.seed, step, preset=settings.preset)
-            # The instruction names the target's colour, so that one holds for the episode.
-            named = f"{task.target}.color"
-            values[named] = fixed[named]
-        yield renderer.render(positions, values, camera=camera, noise_seed=noise_seed(episode.seed, step))
-
-
-def noise_seed(seed: int, step: int) -> int:
-    """Return the seed of one frame's sensor noise: the same number that a live environment uses."""
-    return seed * 1009 + step
+        yield renderer.render(positions, values, camera=camera, noise_seed=frame_seed(episode.seed, step))
 
 
 def _value(stored: Any) -> Value:

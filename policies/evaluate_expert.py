@@ -11,8 +11,8 @@ from policies.expert import load_expert
 from sim.episodes import Episode, Policy
 from sim.errors import UserError
 from sim.progress import ProgressLine
-from sim.rollouts import rollout
 from sim.rates import Rate, wilson
+from sim.rollouts import rollout
 from sim.streams import episode_seed
 from tasks.env import make_env
 

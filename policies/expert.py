@@ -34,9 +34,7 @@ class ExpertPolicy:
         self.spec, self.task = spec, task
         self._mean, self._std = weights["mean"], weights["std"]
         count = sum(name.endswith(".weight") for name in weights)
-        self._layers = [
-            (np.ascontiguousarray(weights[f"{i}.weight"].T), weights[f"{i}.bias"]) for i in range(count)
-        ]
+        self._layers = [(np.ascontiguousarray(weights[f"{i}.weight"].T), weights[f"{i}.bias"]) for i in range(count)]
 
     def reset(self, ids: Ids) -> None:
         """Experts remember nothing."""
@@ -110,8 +108,8 @@ def load_expert(name: str) -> ExpertPolicy:
     digest = sha256(folder / WEIGHTS)
     if digest != record["sha256"]:
         raise UserError(
-            f"{folder / WEIGHTS} is not the file that its record describes: its SHA-256 is {digest[:16]}..., the record "
-            f"says {record['sha256'][:16]}... It is damaged or was replaced. Train it anew or restore both files."
+            f"{folder / WEIGHTS} is not the file that its record describes: its SHA-256 is {digest[:16]}..., the "
+            f"record says {record['sha256'][:16]}... It is damaged or was replaced. Train it anew or restore both files."
         )
     try:
         weights = load_file(folder / WEIGHTS)

@@ -102,9 +102,7 @@ def _check(config: TrainExpertConfig) -> None:
     episode_seed("train", config.seed, 0)
 
 
-def _learn(
-    config: TrainExpertConfig, folder: Path, task: str
-) -> tuple[dict[str, NDArray[np.float32]], list[Progress]]:
+def _learn(config: TrainExpertConfig, folder: Path, task: str) -> tuple[dict[str, NDArray[np.float32]], list[Progress]]:
     """Run PPO to its goal; return the weights and the learning curve."""
     from policies.rl_games_adapter import train
 

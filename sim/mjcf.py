@@ -142,9 +142,7 @@ def _add_hand(spec: mujoco.MjSpec, hand: mujoco.MjsBody) -> None:
         _add_collision(finger, f"{side}_pad", size=[0.009, 0.004, 0.0095], pos=[0, sign * 0.004, 0.0443])
         spec.geom(f"{side}_pad").priority = 1
         _add_touch(spec, finger, f"{side}_finger", size=[0.011, 0.014, 0.03], pos=[0, sign * 0.012, 0.027])
-        actuator = spec.add_actuator(
-            name=f"{side}_finger", target=f"{side}_finger", trntype=mujoco.mjtTrn.mjTRN_JOINT
-        )
+        actuator = spec.add_actuator(name=f"{side}_finger", target=f"{side}_finger", trntype=mujoco.mjtTrn.mjTRN_JOINT)
         actuator.set_to_position(kp=FINGER_STIFFNESS, kv=FINGER_DAMPING)
         actuator.forcerange = [-FINGER_FORCE, FINGER_FORCE]
     spec.add_exclude(bodyname1="left_finger", bodyname2="right_finger")
@@ -165,9 +163,7 @@ def _add_collision(body: mujoco.MjsBody, name: str, *, size: list[float], pos: l
     )
 
 
-def _add_touch(
-    spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, *, size: list[float], pos: list[float]
-) -> None:
+def _add_touch(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, *, size: list[float], pos: list[float]) -> None:
     """Add a touch sensor that sums the normal contact forces inside a box around the part."""
     body.add_site(name=f"touch_{name}", type=mujoco.mjtGeom.mjGEOM_BOX, size=size, pos=pos)
     spec.add_sensor(

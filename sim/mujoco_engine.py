@@ -148,5 +148,3 @@ class MujocoEngine:
     def close(self) -> None:
         """End the thread pool."""
         self._pool.close()
-
-

@@ -51,6 +51,11 @@ def episode_seed(split: Split, seed: int, episode: int) -> int:
     return SPLIT_START[split] + seed * EPISODES_PER_SEED + episode
 
 
+def frame_seed(seed: int, step: int) -> int:
+    """Return the seed of the sensor noise on one frame of an episode, live or replayed."""
+    return seed * 1009 + step
+
+
 def split_of(seed: int) -> Split:
     """Return the split whose range holds the episode seed `seed`."""
     for split in ("benchmark", "validation", "train"):

@@ -14,7 +14,7 @@ from sim.episodes import EnvSpec, Ids, Images, Observation, Step
 from sim.rotations import canonical_sign, wxyz_to_xyzw
 from sim.scene import Value
 from sim.state import State
-from sim.streams import generator
+from sim.streams import frame_seed, generator
 from tasks.catalogue import load_task
 from tasks.task import Task
 
@@ -124,7 +124,7 @@ class TaskEnv:
                 positions[i],
                 self._nominal | self.task.draw(self._seeds[i], preset=self._preset),
                 camera=camera,
-                noise_seed=self._seeds[i] * 1009 + int(self._steps[i]),
+                noise_seed=frame_seed(self._seeds[i], int(self._steps[i])),
             )
             for i in ids
         ]

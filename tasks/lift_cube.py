@@ -44,7 +44,7 @@ PHYSICAL = knobs(
 
 VISUAL = knobs(
     "cube.color =choice(red, red, red, green, blue, yellow, orange, purple)",
-    "cube.shade *U([0.6, 0.6, 0.6], [1.2, 1.2, 1.2])",
+    "cube.shade *U(0.6, 1.2)",
     "table.color =U([0.3, 0.25, 0.2], [1.0, 1.0, 1.0])",
     "table.texture =choice(plain, plain, checker, wood, wood, grain, noise, speckle, gradient)",
     "table.extent =U([-0.25, 0.38], [0.2, 1.2])",
@@ -77,8 +77,9 @@ HELD_OUT = knobs(
 
 
 def _yaw_features(state: State) -> Array:
-    """Return cos and sin of 4 x the angle between the fingers' axis and the cube's faces, (n, 2): a cube looks the
-    same after every quarter turn.
+    """Return cos and sin of 4 x the angle between hand and cube about z, (n, 2).
+
+    A cube looks the same after every quarter turn, and so do these.
     """
     xp = array_namespace(state.q)
     hand, cube = to_matrix(state.tcp[:, 3:]), to_matrix(state.poses["cube"][:, 3:])
@@ -97,8 +98,10 @@ def _height(state: State) -> Array:
 
 
 def privileged(state: State) -> Array:
-    """Return (n, 20): TCP above the table (3), its x and z axes (6), opening fraction, cube - TCP (3), yaw (2),
-    cube position above the table (3), half size, height.
+    """Return the privileged observation (n, 20).
+
+    TCP above the table (3), its x and z axes (6), opening fraction, cube - TCP (3), yaw (2), cube above the table (3),
+    half size, height of the underside. Lengths in m, base frame.
     """
     xp = array_namespace(state.q)
     ground = xp.stack([xp.zeros_like(state.table), xp.zeros_like(state.table), state.table], axis=-1)

@@ -66,8 +66,12 @@ class Task:
         return {path: nominal[path], **draw_values(chosen, nominal, seed, names=(self.id,))}[path]
 
     def redraw_visual(self, seed: int, step: int, *, preset: str = "train") -> dict[str, Value]:
-        """Return visual values drawn anew for one step of the episode."""
-        chosen = [knob for knob in self._preset(preset) if is_visual(knob.path)]
+        """Return visual values drawn anew for one step of the episode.
+
+        The target's colour stays: the sentence may name it.
+        """
+        kept = f"{self.target}.color"
+        chosen = [knob for knob in self._preset(preset) if is_visual(knob.path) and knob.path != kept]
         return draw_values(chosen, self.scene.nominal(), seed, names=(self.id, "step", step))
 
     def instruction(self, seed: int, *, held_out: bool = False, color: str = "") -> tuple[str, str]:

@@ -24,7 +24,7 @@ FENCES = {
     "tyro": "demomill.py",
 }
 UNPICKLERS = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
-TRANSITIVE = {"OpenGL": "mujoco", "sapien": "mani_skill", "google": "protobuf"}
+TRANSITIVE = {"OpenGL": "mujoco", "markupsafe": "jinja2", "sapien": "mani_skill", "google": "protobuf"}
 """Import name -> the declared package that brings it."""
 
 

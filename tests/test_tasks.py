@@ -26,8 +26,12 @@ def start(env: TaskEnv, base: int = 0) -> None:
 def random_actions(env: TaskEnv, step: int) -> np.ndarray:
     stream = generator(3, "actions", step)
     return np.concatenate(
-        [stream.uniform(-0.05, 0.05, (env.n, 3)), stream.uniform(-0.25, 0.25, (env.n, 3)),
-         stream.integers(0, 2, (env.n, 1))], axis=1
+        [
+            stream.uniform(-0.05, 0.05, (env.n, 3)),
+            stream.uniform(-0.25, 0.25, (env.n, 3)),
+            stream.integers(0, 2, (env.n, 1)),
+        ],
+        axis=1,
     )
 
 
