@@ -18,6 +18,7 @@ from sim.engine import Capabilities, Values
 from sim.errors import UserError
 from sim.mjcf import build_spec
 from sim.model_values import ModelWriter, start_positions
+from sim.rotations import from_matrix, rotate
 from sim.scene import Scene
 from sim.state import State
 
@@ -118,12 +119,13 @@ class MujocoEngine:
         """Return the state of all worlds; arrays are fresh copies."""
         qpos = self._state[:, 1 : 1 + self._nq].copy()
         qvel = self._state[:, 1 + self._nq : 1 + self._nq + self._nv].copy()
-        from sim.rotations import from_matrix
-
         poses, twists = {}, {}
         for i, item in enumerate(self.scene.objects):
             p, v = ARM + FINGERS + 7 * i, ARM + FINGERS + 6 * i
-            poses[item.name], twists[item.name] = qpos[:, p : p + 7], qvel[:, v : v + 6]
+            poses[item.name] = qpos[:, p : p + 7]
+            # MuJoCo gives a free joint's angular velocity in the body's frame.
+            angular = rotate(poses[item.name][:, 3:], qvel[:, v + 3 : v + 6])
+            twists[item.name] = np.concatenate([qvel[:, v : v + 3], angular], axis=1)
         return State(
             time=self._state[:, 0].copy(),
             q=qpos[:, :ARM],
