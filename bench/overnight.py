@@ -74,6 +74,8 @@ class BenchStage:
     hosts: tuple[str, ...] = ("robosuite", "maniskill")
     episodes: int = 30
     seed: int = 0
+    # Steps of an episode; longer than a demonstration, since the hosts' arms follow more slowly than ours.
+    horizon: int | None = 80
     workers: int = 2
     filmstrips: int = 3
 
@@ -128,7 +130,7 @@ def _begun(config: OvernightConfig) -> dict[str, Any]:
             f"{config.out} was begun with other settings: {', '.join(changed)} differ. Name another folder with --out, "
             "restore the settings, or remove the folder."
         )
-    return dict(stored["stages"])
+    return {name: stored["stages"][name] for name in STAGES if name in stored["stages"]}
 
 
 def _settings(config: OvernightConfig) -> dict[str, Any]:

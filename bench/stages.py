@@ -154,6 +154,7 @@ def benchmark(night: Night) -> dict[str, Any]:
         hosts=stage.hosts,
         episodes=stage.episodes,
         seed=stage.seed,
+        horizon=stage.horizon,
         workers=stage.workers,
         filmstrips=stage.filmstrips,
     )

@@ -37,9 +37,8 @@ OPTIONAL = ("libosmesa6",)
 LIBRARIES = ("libEGL.so.1", "libEGL_mesa.so.0", "libGL.so.1", "libGLX_mesa.so.0", "libvulkan.so.1")
 
 BY_HAND = """Install by hand, then run the same command again:
-  Debian 12:      apt-get install -t bookworm-backports {graphics}  (after adding that suite)
-                  apt-get install {others}
-  Debian, Ubuntu: apt-get install {graphics} {others}
+  Debian 12:      add the suite bookworm-backports, then: apt-get install -t bookworm-backports {packages}
+  Debian, Ubuntu: apt-get install {packages}
   Fedora:         dnf install mesa-vulkan-drivers mesa-dri-drivers mesa-libEGL mesa-libGL vulkan-loader glib2 gcc
   Arch:           pacman -S vulkan-swrast mesa vulkan-icd-loader glib2 gcc
 If the libraries are there and set-up does not see them, type: DEMOMILL_SKIP_SYSTEM=1 make test"""
@@ -137,8 +136,7 @@ def _privilege(missing: Missing) -> list[str]:
 
 
 def _by_hand(missing: Missing) -> str:
-    graphics = " ".join((*GRAPHICS, *OPTIONAL))
-    return BY_HAND.format(graphics=graphics, others=" ".join(missing.others))
+    return BY_HAND.format(packages=" ".join((*GRAPHICS, *OPTIONAL, *missing.others)))
 
 
 def _backports(prefix: Sequence[str]) -> str | None:

@@ -11,9 +11,8 @@ from datagen.mixture import MixConfig, SourceConfig
 from policies.vla.checkpoint import load_checkpoint
 from policies.vla.feed import Feed
 from policies.vla.learner import Learner
-from policies.vla.model import new_model
 from policies.vla.settings import Budget, TrainVlaConfig, learning_rate_factor
-from policies.vla.statistics import mixture_statistics
+from policies.vla.statistics import Statistics, mixture_statistics
 from policies.vla.train import train_vla
 from sim.errors import UserError
 from tests.small_data import write_dataset
@@ -115,7 +114,7 @@ def test_a_tiny_model_learns_64_samples_by_heart(data):
     preset = replace(config(data, None).resolved(), batch=32, shift=0, jitter=0.0, state_noise=0.0)
     loaded = load_mixture(data, LoadOptions(image_size=32))
     feed = Feed(loaded, mixture_statistics(loaded), preset, seed=0)
-    learner = Learner(preset, chunk=8, seed=0)
+    learner = Learner(preset, feed.statistics, chunk=8, seed=0)
     losses = []
     for step in range(150):
         inputs = feed.training(step % 2)
@@ -125,12 +124,12 @@ def test_a_tiny_model_learns_64_samples_by_heart(data):
 
 
 def test_new_weights_depend_on_the_seed_and_change_no_global_state(data):
-    preset = config(data, None).resolved()
+    preset, statistics = config(data, None).resolved(), Statistics((0.0,) * 8, (0.1,) * 8, (0.0,) * 6, (0.01,) * 6)
     before = torch.random.get_rng_state()
-    first, second = (Learner(preset, chunk=8, seed=3).model.state_dict() for _ in range(2))
+    first, second = (Learner(preset, statistics, chunk=8, seed=3).model.state_dict() for _ in range(2))
     assert (torch.random.get_rng_state() == before).all()
     assert all((first[name] == second[name]).all() for name in first)
-    other = new_model(Learner(preset, chunk=8, seed=3).model.config, seed=4).state_dict()
+    other = Learner(preset, statistics, chunk=8, seed=4).model.state_dict()
     assert any((first[name] != other[name]).any() for name in first)
 
 

@@ -11,9 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from policies.vla.model import ModelConfig, Prediction, VlaModel, new_model
+from policies.vla.model import KEYFRAME, ModelConfig, Prediction, VlaModel, new_model
 from policies.vla.objective import Targets, Weights, loss_terms, total_loss
 from policies.vla.settings import Preset
+from policies.vla.statistics import KEYFRAME_UNIT, Statistics
 from sim.errors import UserError
 from sim.files import write_bytes
 
@@ -23,9 +24,10 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 class Learner:
     """What changes during training. Saved and loaded, it goes on bit for bit on the same machine and threads."""
 
-    def __init__(self, preset: Preset, *, chunk: int, seed: int) -> None:
+    def __init__(self, preset: Preset, statistics: Statistics, *, chunk: int, seed: int) -> None:
         self.preset, self.weights = preset, Weights()
         self.model: VlaModel = new_model(model_config(preset, chunk=chunk), seed=seed)
+        self.model.tcp_scale.copy_(torch.tensor(statistics.state_std[:KEYFRAME]) / KEYFRAME_UNIT)
         self.averaged: VlaModel = copy.deepcopy(self.model).requires_grad_(requires_grad=False)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), preset.learning_rate, weight_decay=preset.weight_decay, fused=True

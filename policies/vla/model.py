@@ -16,6 +16,12 @@ ARM, GRIPPER, KEYFRAME, STATE = 6, 1, 3, 8
 
 GROUPS = 8
 
+NEAR = 4.0
+"""Factor under which the head also sees the way to the keyframe, cut by tanh: the last centimetres decide a grasp."""
+
+SHARPNESS = 4.0
+"""Factor on the keypoints' logits at the start: flat maps would all have the same expected place."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -88,14 +94,21 @@ class VlaModel(nn.Module):
             for a, b, stride in zip(widths, config.channels, config.strides, strict=False)
         )
         self.find = nn.Conv2d(config.channels[config.keypoint_block], config.keypoints, 1)
+        self.sharpness = nn.Parameter(torch.tensor(SHARPNESS))
         self.pool = nn.Conv2d(config.channels[-1], config.pooled, 1)
-        seen = 2 * config.keypoints + 16 * config.pooled + config.text + STATE
-        self.trunk = nn.Sequential(nn.Linear(seen, config.hidden), nn.ReLU(), nn.Linear(config.hidden, config.hidden))
-        self.keyframe = nn.Linear(config.hidden, KEYFRAME)
+        hidden = config.hidden
+        self.see = nn.Sequential(
+            nn.Linear(2 * config.keypoints + 16 * config.pooled, hidden), nn.LayerNorm(hidden), nn.ReLU()
+        )
+        self.feel = nn.Sequential(nn.Linear(config.text + STATE, config.text), nn.ReLU())
+        self.trunk = nn.Sequential(nn.Linear(hidden + config.text, hidden), nn.ReLU())
+        # The place of the next keyframe in the base frame, from which the hand's own place is subtracted.
+        self.place = nn.Linear(hidden, KEYFRAME)
+        self.register_buffer("tcp_scale", torch.ones(KEYFRAME))
         self.head = nn.Sequential(
-            nn.Linear(config.hidden + KEYFRAME, config.hidden),
+            nn.Linear(hidden + 2 * KEYFRAME + STATE, hidden),
             nn.ReLU(),
-            nn.Linear(config.hidden, config.chunk * (ARM + GRIPPER)),
+            nn.Linear(hidden, config.chunk * (ARM + GRIPPER)),
         )
         for block in self.blocks:
             nn.init.zeros_(block.film.weight)  # type: ignore[union-attr, arg-type]
@@ -109,11 +122,13 @@ class VlaModel(nn.Module):
         for number, block in enumerate(self.blocks):
             x = block(x, sentence)
             if number == self.config.keypoint_block:
-                points = spatial_softmax(self.find(x))
+                points = spatial_softmax(self.find(x) * self.sharpness)
         coarse = functional.adaptive_avg_pool2d(self.pool(x), 4).flatten(1)
-        hidden = functional.relu(self.trunk(torch.cat([points, coarse, sentence, state], dim=1)))
-        keyframe = self.keyframe(hidden)
-        out = self.head(torch.cat([hidden, keyframe], dim=1)).view(-1, self.config.chunk, ARM + GRIPPER)
+        seen, felt = self.see(torch.cat([points, coarse], dim=1)), self.feel(torch.cat([sentence, state], dim=1))
+        hidden = self.trunk(torch.cat([seen, felt], dim=1))
+        keyframe = self.place(hidden) - state[:, :KEYFRAME] * self.tcp_scale
+        near = torch.tanh(NEAR * keyframe)
+        out = self.head(torch.cat([hidden, keyframe, near, state], dim=1)).view(-1, self.config.chunk, ARM + GRIPPER)
         return Prediction(arm=out[..., :ARM], gripper=out[..., ARM], keyframe=keyframe)
 
 

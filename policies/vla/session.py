@@ -93,7 +93,7 @@ class _Session:
         self.data, self.identity = data, identity
         self.statistics = mixture_statistics(data)
         self.feed = Feed(data, self.statistics, self.preset, seed=config.seed)
-        self.learner = Learner(self.preset, chunk=CHUNK, seed=config.seed)
+        self.learner = Learner(self.preset, self.statistics, chunk=CHUNK, seed=config.seed)
         self.state_file = config.out / STATE_FILE
         if self.state_file.exists():
             self.learner.load(self.state_file, identity=identity)

@@ -1,0 +1,131 @@
+"""Our datasets through tensorflow_datasets with TensorFlow, and its datasets through our reader: equal contents.
+
+test_rlds_tensorflow.py runs this file in a process of its own.
+"""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from datagen.generate import GenerateConfig, generate
+from datagen.progress import silent
+from datagen.rlds_reader import open_dataset
+from tests.datagen_doubles import RENDERER, ToyEnv, ToyPolicy
+
+
+def flat(step, prefix=""):
+    """Return nested values as one level, keys joined by "/"."""
+    found = {}
+    for key, value in step.items():
+        found |= flat(value, f"{prefix}{key}/") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def assert_equal_episodes(ours, theirs):
+    steps = [flat(step) for step in theirs["steps"].as_numpy_iterator()]
+    assert len(steps) == ours.length
+    assert set(steps[0]) == set(ours.steps)
+    for key, column in ours.steps.items():
+        values = column
+        if isinstance(column, list) and steps[0][key].__class__ is not bytes:
+            values = ours.images(key)
+        for t, step in enumerate(steps):
+            np.testing.assert_array_equal(values[t], step[key], err_msg=f"{key} at step {t}")
+            if isinstance(step[key], np.ndarray | np.generic):
+                assert values[t].dtype == step[key].dtype, key
+    metadata = {k: v.numpy() for k, v in flat({k: v for k, v in theirs.items() if k != "steps"}).items()}
+    assert {k.removeprefix("episode_metadata/") for k in metadata} == set(ours.metadata)
+    for key, value in metadata.items():
+        mine = ours.metadata[key.removeprefix("episode_metadata/")]
+        assert (mine.encode() if isinstance(mine, str) else mine) == value, key
+
+
+def test_tensorflow_reads_our_dataset_with_equal_content(tmp_path):
+    config = GenerateConfig(
+        task="lift_cube",
+        out=tmp_path,
+        episodes=7,
+        val_episodes=2,
+        image_size=64,
+        cameras=("image", "wrist_image"),
+        shard_episodes=3,
+        unit_episodes=8,
+        workers=0,
+        perturb_share=0.5,
+        perturb_std=0.2,
+    )
+    path = generate(config, policy=ToyPolicy(), progress=silent, worlds=lambda: ToyEnv(8), renderer=RENDERER).path
+    builder = tfds.builder_from_directory(str(path))
+    for split, count in (("train", 7), ("val", 2)):
+        theirs = list(builder.as_dataset(split=split, shuffle_files=False))
+        ours = list(open_dataset(path).episodes(split))
+        assert len(ours) == len(theirs) == count
+        for a, b in zip(ours, theirs, strict=True):
+            assert_equal_episodes(a, b)
+
+
+def _foreign_builder(folder):
+    f = tfds.features
+
+    class ForeignRobot(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.2.3")
+
+        def _info(self):
+            observation = {
+                "image": f.Image(shape=(16, 24, 3), encoding_format="png"),
+                "state": f.Tensor(shape=(5,), dtype=np.float64),
+            }
+            steps = {
+                "observation": observation,
+                "action": f.Tensor(shape=(2, 3), dtype=np.float32),
+                "code": f.Tensor(shape=(4,), dtype=np.int32, encoding="zlib"),
+                "is_first": f.Scalar(dtype=np.bool_),
+                "language_instruction": f.Text(),
+            }
+            metadata = {
+                "file_path": f.Text(),
+                "label": f.ClassLabel(names=["a", "b"]),
+                "pose": f.Tensor(shape=(2,), dtype=np.float32),
+            }
+            return self.dataset_info_from_configs(
+                features=f.FeaturesDict({"steps": f.Dataset(steps), "episode_metadata": metadata}),
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples(9), "test": self._generate_examples(2)}
+
+        def _generate_examples(self, count):
+            rng = np.random.default_rng(count)
+            for number in range(count):
+                steps = [
+                    {
+                        "observation": {
+                            "image": rng.integers(0, 255, (16, 24, 3), dtype=np.uint8),
+                            "state": rng.random(5),
+                        },
+                        "action": rng.random((2, 3)).astype(np.float32),
+                        "code": rng.integers(0, 9, 4).astype(np.int32),
+                        "is_first": t == 0,
+                        "language_instruction": f"do {number}",
+                    }
+                    for t in range(3 + number)
+                ]
+                metadata = {"file_path": f"/{number}", "label": number % 2, "pose": np.array([number, 1], np.float32)}
+                yield number, {"steps": steps, "episode_metadata": metadata}
+
+    builder = ForeignRobot(data_dir=str(folder))
+    builder.download_and_prepare()
+    return builder
+
+
+def test_our_reader_reads_what_tensorflow_datasets_wrote(tmp_path):
+    builder = _foreign_builder(tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert (dataset.name, dataset.version) == ("foreign_robot", "1.2.3")
+    assert dataset.statistics is None
+    for split in ("train", "test"):
+        theirs = list(builder.as_dataset(split=split, shuffle_files=False))
+        ours = list(dataset.episodes(split))
+        assert len(ours) == len(theirs)
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a.metadata.pop("pose"), b["episode_metadata"].pop("pose"))
+            assert_equal_episodes(a, b)

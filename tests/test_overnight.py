@@ -1,0 +1,84 @@
+"""The overnight job: stages in order, resumed where it stopped, one folder for one job."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import overnight as module
+from bench.overnight import OvernightConfig, overnight
+from bench.stages import STAGES
+from sim.errors import UserError
+from sim.files import read_json
+from sim.jobs import load_toml
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Replace every stage by one that notes its name; the one named in `broken` fails."""
+    done: list[str] = []
+    broken: set[str] = set()
+
+    def stage(name):
+        def run(night):
+            if name in broken:
+                raise UserError(f"{name} broke")
+            assert list(night.results) == list(STAGES)[: list(STAGES).index(name)]
+            done.append(name)
+            return {"page": "report.html", "folder": str(night.out)}
+
+        return run
+
+    monkeypatch.setattr(module, "STAGES", {name: stage(name) for name in STAGES})
+    return done, broken
+
+
+def test_an_interrupted_job_continues_at_the_unfinished_stage(tmp_path, calls):
+    done, broken = calls
+    config = OvernightConfig(task="lift_cube", out=tmp_path / "job")
+    broken.add("vla")
+    with pytest.raises(UserError, match="vla broke"):
+        overnight(config)
+    assert done == ["expert", "synthetic", "stand_in"]
+    broken.clear()
+    result = overnight(config)
+    assert done == list(STAGES)
+    assert result.page == "report.html"
+    assert set(read_json(tmp_path / "job" / "overnight.json")["stages"]) == set(STAGES)
+
+
+def test_a_finished_job_runs_nothing_again(tmp_path, calls):
+    done, _ = calls
+    config = OvernightConfig(task="lift_cube", out=tmp_path / "job")
+    overnight(config)
+    overnight(config)
+    assert done == list(STAGES)
+
+
+def test_a_folder_holds_one_job_and_workers_are_not_part_of_it(tmp_path, calls):
+    config = OvernightConfig(task="lift_cube", out=tmp_path / "job")
+    overnight(config)
+    overnight(replace(config, bench=replace(config.bench, workers=1), synthetic=replace(config.synthetic, workers=4)))
+    with pytest.raises(UserError, match="vla differ"):
+        overnight(replace(config, vla=replace(config.vla, steps=7)))
+
+
+def test_a_wrong_task_is_refused_before_anything_is_written(tmp_path, calls):
+    with pytest.raises(UserError, match="Did you mean 'lift_cube-v1'"):
+        overnight(OvernightConfig(task="lift_cub", out=tmp_path / "job"))
+    assert not (tmp_path / "job").exists()
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs").glob("*.toml")), ids=lambda p: p.name)
+def test_shipped_jobs_can_be_read(path):
+    config = load_toml(path, OvernightConfig)
+    assert config.task
+
+
+def test_an_unknown_key_names_the_nearest_one(tmp_path):
+    job = tmp_path / "job.toml"
+    job.write_text('task = "lift_cube"\n[bench]\nepisode = 3\n')
+    with pytest.raises(UserError, match="unknown key 'episode'. Did you mean 'episodes'"):
+        load_toml(job, OvernightConfig)
