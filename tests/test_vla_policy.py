@@ -9,10 +9,10 @@ from safetensors.torch import load_file, save_file
 from datagen.mixture import MixConfig, SourceConfig
 from policies.vla import text
 from policies.vla.checkpoint import load_checkpoint
+from policies.vla.normalization import Statistics
 from policies.vla.pixels import jitter, shift, to_pixels
 from policies.vla.policy import BATCH, load_vla
 from policies.vla.settings import TrainVlaConfig
-from policies.vla.statistics import Statistics
 from policies.vla.train import train_vla
 from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
 from sim.episodes import Observation

@@ -11,8 +11,8 @@ from datagen.mixture import MixConfig, SourceConfig
 from policies.vla.checkpoint import load_checkpoint
 from policies.vla.feed import Feed
 from policies.vla.learner import Learner
+from policies.vla.normalization import Statistics, mixture_statistics
 from policies.vla.settings import Budget, TrainVlaConfig, learning_rate_factor
-from policies.vla.statistics import Statistics, mixture_statistics
 from policies.vla.train import train_vla
 from sim.errors import UserError
 from tests.small_data import write_dataset

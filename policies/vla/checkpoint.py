@@ -16,7 +16,7 @@ from torch import Tensor
 
 from datagen.job import demomill_version
 from policies.vla.model import ModelConfig, VlaModel
-from policies.vla.statistics import Statistics, statistics_from_json
+from policies.vla.normalization import Statistics, statistics_from_json
 from sim.conventions import Convention, from_json, to_json
 from sim.errors import UserError
 from sim.files import read_json, sha256, write_bytes, write_json

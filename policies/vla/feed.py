@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from datagen.loader import Batch, LoadedMixture, sample_numbers
+from policies.vla.normalization import Statistics
 from policies.vla.objective import Targets, targets
 from policies.vla.pixels import jitter, shift, to_pixels
 from policies.vla.settings import Preset
-from policies.vla.statistics import Statistics
 from policies.vla.text import encode
 from sim.streams import generator
 

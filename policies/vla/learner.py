@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from policies.vla.model import KEYFRAME, ModelConfig, Prediction, VlaModel, new_model
+from policies.vla.normalization import KEYFRAME_UNIT, Statistics
 from policies.vla.objective import Targets, Weights, loss_terms, total_loss
 from policies.vla.settings import Preset
-from policies.vla.statistics import KEYFRAME_UNIT, Statistics
 from sim.errors import UserError
 from sim.files import write_bytes
 

@@ -82,6 +82,9 @@ class Block(nn.Module):
 class VlaModel(nn.Module):
     """Image, sentence and state to a chunk of actions."""
 
+    # Keyframe units per unit of normalized TCP position, (3,); stored with the weights.
+    tcp_scale: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from datagen.loader import Batch
 from policies.vla.model import ARM, Prediction
-from policies.vla.statistics import KEYFRAME_UNIT, Statistics
+from policies.vla.normalization import KEYFRAME_UNIT, Statistics
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from policies.vla.curve import Curve
 from policies.vla.feed import Feed
 from policies.vla.learner import Learner
 from policies.vla.model import parameter_count
+from policies.vla.normalization import mixture_statistics
 from policies.vla.runtime import deferred_interrupts, torch_threads
 from policies.vla.settings import CHUNK, TrainVlaConfig, learning_rate_factor
-from policies.vla.statistics import mixture_statistics
 from policies.vla.train import OnStep, TrainVlaResult
 from policies.vla.validation import validate
 from sim.errors import UserError

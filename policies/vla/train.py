@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from datagen.mixture import MixReport
 from policies.vla.settings import TrainVlaConfig
@@ -30,6 +31,30 @@ class TrainVlaResult:
     metrics: Mapping[str, Mapping[str, float]]
     # What was drawn of each source.
     mixture: MixReport
+
+    def __rich__(self) -> Any:
+        """Return the result as a table for a terminal: one row per source."""
+        from rich.table import Table
+
+        lines = (
+            f"{self.folder}  sha256 {self.digest[:16]}",
+            f"{self.steps:,} steps in {self.seconds / 60:.1f} min, {self.samples_per_second:,.0f} samples/s, "
+            f"{self.parameters:,} parameters",
+        )
+        table = Table("source", "label", caption="\n".join(lines), caption_justify="left")
+        for column in ("share", "drawn", "passes", "position error", "gripper accuracy", "keyframe error"):
+            table.add_column(column, justify="right")
+        for row in self.mixture.sources:
+            found = self.metrics.get(row.name)
+            measured = ("no validation split", "", "") if found is None else _measured(found)
+            table.add_row(row.name, row.label, f"{row.share:.1%}", f"{row.drawn:,}", f"{row.passes:.1f}", *measured)
+        return table
+
+
+def _measured(found: Mapping[str, float]) -> tuple[str, str, str]:
+    """Return validation errors as text, in millimetres and per cent."""
+    position, keyframe = 1e3 * found["position_error"], 1e3 * found["keyframe_error"]
+    return f"{position:.1f} mm/step", f"{found['gripper_accuracy']:.1%}", f"{keyframe:.1f} mm"
 
 
 def train_vla(config: TrainVlaConfig, *, on_step: OnStep | None = None) -> TrainVlaResult:
