@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.episodes import Policy
 from sim.errors import UserError
 from sim.streams import episode_seed
 from tasks.task import Task
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 PolicyFactory = Callable[[], Policy]
 """Builds a policy inside a worker process; picklable: a function or class of a module, or a partial of one."""
@@ -62,6 +65,12 @@ class BenchResult:
     out: Path
     # The content of results.json.
     results: dict[str, Any]
+
+    def __rich__(self) -> Table:
+        """Return the headline table, for a terminal."""
+        from bench.table import results_table
+
+        return results_table(self.results, title=f"Benchmark in {self.out}")
 
 
 def host_tasks(config: BenchConfig, task: Task) -> tuple[HostTask, ...]:

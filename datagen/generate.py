@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.collect import Collector
+from datagen.dataset_statistics import dataset_statistics
 from datagen.disk import estimated_bytes, require_space
 from datagen.finish import Description, finish
 from datagen.job import GenerateConfig as GenerateConfig
@@ -22,7 +23,6 @@ from datagen.layout import Place
 from datagen.pool import ShardPool
 from datagen.progress import Show, rich_progress
 from datagen.render_shards import RENDERER, RenderSettings
-from datagen.statistics import dataset_statistics
 from datagen.units import require_canonical
 from sim.episodes import Env, Policy
 from tasks.catalogue import load_task

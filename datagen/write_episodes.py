@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from datagen.dataset_statistics import dataset_statistics
 from datagen.features import rlds_features
 from datagen.filters import FilterConfig, FilterReport, measure, reasons
 from datagen.finish import Description, FinishedSplit, finish
@@ -18,7 +19,6 @@ from datagen.layout import Place
 from datagen.progress import Progress, Show, silent
 from datagen.render_shards import episode_record
 from datagen.rlds_writer import EpisodeRecord, ShardRecord, encode_jpeg, write_shard
-from datagen.statistics import dataset_statistics
 from datagen.units import StateEpisode, require_canonical, state_episode
 from sim.episodes import EnvSpec, Episode, PolicySpec
 from sim.errors import UserError

@@ -66,7 +66,7 @@ def test_a_folder_holds_one_job_and_workers_are_not_part_of_it(tmp_path, calls):
 
 
 def test_a_wrong_task_is_refused_before_anything_is_written(tmp_path, calls):
-    with pytest.raises(UserError, match="Did you mean 'lift_cube-v1'"):
+    with pytest.raises(UserError, match=r"Did you mean 'lift_cube-v1'"):
         overnight(OvernightConfig(task="lift_cub", out=tmp_path / "job"))
     assert not (tmp_path / "job").exists()
 
@@ -80,5 +80,5 @@ def test_shipped_jobs_can_be_read(path):
 def test_an_unknown_key_names_the_nearest_one(tmp_path):
     job = tmp_path / "job.toml"
     job.write_text('task = "lift_cube"\n[bench]\nepisode = 3\n')
-    with pytest.raises(UserError, match="unknown key 'episode'. Did you mean 'episodes'"):
+    with pytest.raises(UserError, match=r"unknown key 'episode'. Did you mean 'episodes'"):
         load_toml(job, OvernightConfig)

@@ -8,13 +8,15 @@ from safetensors.torch import load_file, save_file
 
 from datagen.mixture import MixConfig, SourceConfig
 from policies.vla import text
-from policies.vla.checkpoint import load_checkpoint
+from policies.vla.checkpoint import VlaCheckpoint, load_checkpoint
+from policies.vla.learner import model_config
+from policies.vla.model import new_model
 from policies.vla.normalization import Statistics
 from policies.vla.pixels import jitter, shift, to_pixels
-from policies.vla.policy import BATCH, load_vla
-from policies.vla.settings import TrainVlaConfig
+from policies.vla.policy import BATCH, VlaPolicy, load_vla
+from policies.vla.settings import PRESETS, TrainVlaConfig
 from policies.vla.train import train_vla
-from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import CANONICAL, POSITION_LIMIT, ROTATION_LIMIT
 from sim.episodes import Observation
 from sim.errors import UserError
 from sim.files import sha256
@@ -33,10 +35,10 @@ def copy(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "copy")
 
 
-def observation(rows):
+def observation(rows, size=64):
     """Worlds that show what their number says, whatever worlds stand beside them."""
     streams = [np.random.default_rng(int(row)) for row in rows]
-    images = np.array([s.integers(0, 256, (64, 64, 3), dtype=np.uint8) for s in streams])
+    images = np.array([s.integers(0, 256, (size, size, 3), dtype=np.uint8) for s in streams])
     return Observation(
         ids=np.array(rows),
         seeds=tuple(int(row) for row in rows),
@@ -58,6 +60,22 @@ def test_actions_do_not_depend_on_how_many_worlds_ask(folder):
         assert (np.concatenate(parts) == whole).all()
     order = np.random.default_rng(0).permutation(count)
     assert (policy.act(observation(order)) == whole[order]).all()
+
+
+@pytest.mark.parametrize("preset", ["cpu_minutes", "cpu_hours"])
+def test_that_holds_for_the_real_networks_too(preset):
+    checkpoint = VlaCheckpoint(
+        model=new_model(model_config(PRESETS[preset], chunk=8), seed=0).eval(),
+        convention=CANONICAL,
+        statistics=Statistics((0.0,) * 8, (1.0,) * 8, (0.0,) * 6, (0.02,) * 6),
+        digest="0" * 64,
+        record={},
+    )
+    policy = VlaPolicy(checkpoint, name="untrained")
+    whole = policy.act(observation(range(6), size=128))
+    assert np.ptp(whole[:, 0, 0]) > 0
+    for rows in ([5, 0], [3], [1, 2, 4, 5, 0]):
+        assert (policy.act(observation(rows, size=128)) == whole[rows]).all()
 
 
 def test_actions_are_canonical(folder):
