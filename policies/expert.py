@@ -109,7 +109,7 @@ def load_expert(name: str) -> ExpertPolicy:
     if digest != record["sha256"]:
         raise UserError(
             f"{folder / WEIGHTS} is not the file that its record describes: its SHA-256 is {digest[:16]}..., the "
-            f"record says {record['sha256'][:16]}... It is damaged or was replaced. Train it anew or restore both files."
+            f"record says {record['sha256'][:16]}. It is damaged or was replaced. Restore it or train it anew."
         )
     try:
         weights = load_file(folder / WEIGHTS)

@@ -54,6 +54,19 @@ def test_two_steps_resumed_to_four_equal_four_straight(data, straight, tmp_path)
     assert not (tmp_path / "resume.safetensors").exists()
 
 
+def test_a_crash_costs_only_the_steps_since_the_last_saved_state(data, straight, tmp_path):
+    def crash(step):
+        if step == 3:
+            raise OSError("the machine went down")
+
+    with pytest.raises(OSError, match="went down"):
+        train_vla(config(data, tmp_path, save_every=0.0), on_step=crash)
+    done = []
+    resumed = train_vla(config(data, tmp_path, save_every=0.0), on_step=done.append)
+    assert done == [3, 4]
+    assert resumed.digest == straight.digest
+
+
 def test_equal_seeds_give_equal_weights_and_others_do_not(data, straight, tmp_path):
     assert train_vla(config(data, tmp_path / "same")).digest == straight.digest
     assert train_vla(config(data, tmp_path / "other", seed=1)).digest != straight.digest
