@@ -54,7 +54,8 @@ class NightResult:
         seconds = sum(stage["seconds"] for stage in self.stages.values())
         times = ", ".join(f"{name} {stage['seconds']:.0f} s" for name, stage in self.stages.items())
         return Group(
-            results_table(results, title="Held-out benchmark"),
+            results_table(results, title="Benchmark"),
+            self.stages["benchmark"]["remark"],
             f"{seconds / 60:.1f} minutes in all: {times}",
             f"page: {self.page}",
         )

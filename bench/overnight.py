@@ -34,13 +34,13 @@ class ExpertStage:
 class SyntheticStage:
     """The filtered demonstrations. Fields as in `demomill generate --help`."""
 
-    episodes: int = 240
-    val_episodes: int = 16
+    episodes: int = 800
+    val_episodes: int = 50
     seed: int = 0
     appearance: str = "step"
     perturb_share: float = 0.6
     perturb_std: float = 0.5
-    shard_episodes: int = 10
+    shard_episodes: int = 20
     workers: int | None = None
 
 
@@ -60,7 +60,7 @@ class VlaStage:
     synthetic_weight: float = 90.0
     stand_in_weight: float = 10.0
     preset: str = "cpu_minutes"
-    steps: int | None = 1200
+    steps: int | None = 2600
     minutes: float | None = None
     seed: int = 0
     # Actions of a chunk that are executed before the policy looks again.
@@ -74,8 +74,8 @@ class BenchStage:
     hosts: tuple[str, ...] = ("robosuite", "maniskill")
     episodes: int = 30
     seed: int = 0
-    # Steps of an episode; longer than a demonstration, since the hosts' arms follow more slowly than ours.
-    horizon: int | None = 80
+    # Steps of an episode; the task's own by default.
+    horizon: int | None = None
     workers: int = 2
     filmstrips: int = 3
 

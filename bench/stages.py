@@ -159,7 +159,12 @@ def benchmark(night: Night) -> dict[str, Any]:
         filmstrips=stage.filmstrips,
     )
     made = bench(config, policies=policies, command=f"demomill overnight (in {night.out})")
-    return {"folder": str(made.out)}
+    host, host_task = _twin(night, night.config.stand_in.host)
+    remark = (
+        f"The VLA saw {night.config.stand_in.episodes} demonstrations from {host}:{host_task}: that host is not "
+        "held out for it. The others are."
+    )
+    return {"folder": str(made.out), "remark": remark}
 
 
 def page(night: Night) -> dict[str, Any]:
@@ -171,6 +176,7 @@ def page(night: Night) -> dict[str, Any]:
         night.out / "report.html",
         [Path(night.result("benchmark")["folder"])],
         sections=story(night),
+        remarks=[night.result("benchmark")["remark"]],
         title=f"demomill: {night.task.id}, from PPO expert to benchmarked VLA",
     )
     return {"page": str(path)}

@@ -23,10 +23,11 @@ def write_page(
     runs: Sequence[Path],
     *,
     sections: Iterable[Mapping[str, Any] | Section] = (),
+    remarks: Sequence[str] = (),
     title: str = "demomill benchmark",
 ) -> Path:
     """Write the page of `runs` to `path` and return it. It needs no network and no other file."""
-    write_bytes(path, build_page(runs, sections=sections, title=title).encode())
+    write_bytes(path, build_page(runs, sections=sections, remarks=remarks, title=title).encode())
     return path
 
 
@@ -34,9 +35,12 @@ def build_page(
     runs: Sequence[Path],
     *,
     sections: Iterable[Mapping[str, Any] | Section] = (),
+    remarks: Sequence[str] = (),
     title: str = "demomill benchmark",
 ) -> str:
     """Return the page of finished runs as HTML; everything that is shown is escaped.
+
+    `remarks` are sentences that stand right under the headline numbers: what a reader must know to read them.
 
     `sections` tell where the policies came from (see `bench.sections`): expert, dataset, mixture, training.
     """
@@ -53,7 +57,7 @@ def build_page(
     environment.globals.update(interval_bar=interval_bar, line_chart=line_chart, columns=COLUMNS)
     environment.filters.update(percent=percent, mean_text=mean_text)
     return environment.get_template("page.html").render(
-        title=title, runs=[load_run(run) for run in runs], sections=sections_from(sections)
+        title=title, runs=[load_run(run) for run in runs], sections=sections_from(sections), remarks=remarks
     )
 
 

@@ -161,3 +161,13 @@ def test_the_terminal_table_has_a_row_per_cell(run):
     text = console.export_text()
     assert "50 % [9, 91]" in text
     assert "robosuite" in text
+    assert "n = " in text
+    narrow = Console(width=80, record=True, file=io.StringIO())
+    narrow.print(results_table(json.loads((run / "results.json").read_text())))
+    assert "…" not in narrow.export_text()
+
+
+def test_remarks_stand_under_the_headline_and_are_escaped(run):
+    page = build_page([run], remarks=["There <b>it</b> is not held out."])
+    assert "There &lt;b&gt;it&lt;/b&gt; is not held out." in page
+    assert page.index("is not held out") < page.index("Smoothness")

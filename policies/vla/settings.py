@@ -51,7 +51,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "cpu_minutes": Preset(
         image_size=128, stem=32, channels=(64, 64, 96), strides=(2, 1, 2), keypoint_block=1, keypoints=32, hidden=256,
-        batch=64, steps=2000, learning_rate=1.5e-3,
+        batch=32, steps=4000, learning_rate=1.2e-3,
     ),
     "cpu_hours": Preset(
         image_size=128, stem=32, channels=(64, 96, 96, 128), strides=(2, 1, 1, 2), keypoint_block=2, keypoints=48,
