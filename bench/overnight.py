@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.isolation import isolated
 from bench.night import Night, NightResult
 from bench.stages import STAGES
 from sim.errors import UserError
@@ -107,12 +107,12 @@ def overnight(config: OvernightConfig) -> NightResult:
 
     choose_backend()
     night = Night(config=config, task=load_task(config.task), out=config.out, results=_begun(config))
-    for number, (name, stage) in enumerate(STAGES.items(), start=1):
+    for number, name in enumerate(STAGES, start=1):
         if name in night.results:
             _say(f"[{number}/{len(STAGES)}] {name}: finished before ({night.results[name]['seconds']:.0f} s)")
             continue
         _say(f"[{number}/{len(STAGES)}] {name}")
-        _run(night, name, stage)
+        _run(night, name)
     return NightResult.of(night)
 
 
@@ -144,10 +144,18 @@ def _settings(config: OvernightConfig) -> dict[str, Any]:
     return settings
 
 
-def _run(night: Night, name: str, stage: Callable[[Night], Mapping[str, Any]]) -> None:
-    """Run one stage and remember its result."""
+def run_stage(night: Night, name: str) -> dict[str, Any]:
+    """Run one stage in this process and return its result."""
+    return dict(STAGES[name](night))
+
+
+def _run(night: Night, name: str) -> None:
+    """Run one stage in a process of its own and remember its result.
+
+    Simulators, renderers and learning libraries do not all live well together in one process.
+    """
     began = time.monotonic()
-    result = dict(stage(night))
+    result: dict[str, Any] = isolated(run_stage, night, name, name=name)
     result["seconds"] = round(time.monotonic() - began, 1)
     night.results[name] = result
     state = read_json(night.out / STATE)

@@ -7,8 +7,10 @@ success; all of that is met here and nowhere else.
 from __future__ import annotations
 
 import contextlib
+import sys
 import tempfile
 import time
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,11 @@ import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+# TensorBoard's writer loads all of TensorFlow, where that is installed, to open a file; this module's presence tells it
+# not to. TensorFlow and Mesa's software renderer crash in one process.
+sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
+
 from rl_games.common import env_configurations, vecenv
 from rl_games.common.algo_observer import AlgoObserver
 from rl_games.common.ivecenv import IVecEnv

@@ -32,6 +32,7 @@ def calls(monkeypatch):
         return run
 
     monkeypatch.setattr(module, "STAGES", {name: stage(name) for name in STAGES})
+    monkeypatch.setattr(module, "isolated", lambda work, *arguments, name: work(*arguments))
     return done, broken
 
 
