@@ -10,6 +10,8 @@ import pytest
 from bench import overnight as module
 from bench.overnight import OvernightConfig, overnight
 from bench.stages import STAGES
+from datagen.job import GenerateConfig
+from policies.vla.settings import TrainVlaConfig
 from sim.errors import UserError
 from sim.files import read_json
 from sim.jobs import load_toml
@@ -72,10 +74,14 @@ def test_a_wrong_task_is_refused_before_anything_is_written(tmp_path, calls):
     assert not (tmp_path / "job").exists()
 
 
-@pytest.mark.parametrize("path", sorted(Path("configs").glob("*.toml")), ids=lambda p: p.name)
-def test_shipped_jobs_can_be_read(path):
-    config = load_toml(path, OvernightConfig)
-    assert config.task
+JOBS = {"quickstart.toml": OvernightConfig, "demonstrations.toml": GenerateConfig, "vla.toml": TrainVlaConfig}
+
+
+def test_every_shipped_job_can_be_read():
+    paths = sorted(Path("configs").glob("*.toml"))
+    assert {path.name for path in paths} == set(JOBS)
+    for path in paths:
+        assert load_toml(path, JOBS[path.name])
 
 
 def test_an_unknown_key_names_the_nearest_one(tmp_path):
