@@ -114,10 +114,16 @@ class _Observer(AlgoObserver):  # type: ignore[misc]
     def __init__(self, env: TaskVecEnv, report: Callable[[Progress], bool]) -> None:
         super().__init__()
         self._env, self._report, self._began = env, report, time.perf_counter()
+        self.algo: Any = None
 
     def after_init(self, algo: Any) -> None:
         """Keep the agent."""
         self.algo = algo
+
+    def close(self) -> None:
+        """End the thread of the agent's event writer, which rl_games leaves running."""
+        if self.algo is not None:
+            self.algo.writer.close()
 
     def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
         """Report the epochs since the last report, once enough episodes have finished to speak of a rate."""
@@ -220,7 +226,10 @@ def train(
         runner = Runner(algo_observer=observer)
         with (Path(scratch) / "rl_games.log").open("w") as log, contextlib.redirect_stdout(log):
             runner.load({"params": params})
-            runner.run_train({"train": True})
+            try:
+                runner.run_train({"train": True})
+            finally:
+                observer.close()
     return _actor_weights(observer.algo.model)
 
 

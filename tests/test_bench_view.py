@@ -163,7 +163,11 @@ def test_the_terminal_table_has_a_row_per_cell(run):
     assert "robosuite" in text
     assert "n = " in text
     narrow = Console(width=80, record=True, file=io.StringIO())
-    narrow.print(results_table(json.loads((run / "results.json").read_text())))
+    results = json.loads((run / "results.json").read_text())
+    rate = {"estimate": 1.0, "low": 0.89, "high": 1.0, "n": 30}
+    for cell in results["cells"]:
+        cell |= {"host": "maniskill:PickCube-v1", "policy": "expert (upper bound)", "success": rate, "lifted": rate}
+    narrow.print(results_table(results))
     assert "…" not in narrow.export_text()
 
 
