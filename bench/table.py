@@ -37,9 +37,10 @@ def mean_text(interval: Mapping[str, float] | None, decimals: int) -> str:
 
 def results_table(results: Mapping[str, Any], *, title: str = "Benchmark") -> Table:
     """Return the results of a run as a table for the terminal: one row per host and policy, 95 % intervals."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     headings = ("host", "policy", "success", "lifted", "SPARC")
     for heading in headings:
         table.add_column(heading, justify="left" if heading in ("host", "policy") else "right", no_wrap=True)

@@ -166,7 +166,13 @@ def test_the_terminal_table_has_a_row_per_cell(run):
     results = json.loads((run / "results.json").read_text())
     rate = {"estimate": 1.0, "low": 0.89, "high": 1.0, "n": 30}
     for cell in results["cells"]:
-        cell |= {"host": "maniskill:PickCube-v1", "policy": "expert (upper bound)", "success": rate, "lifted": rate}
+        cell |= {
+            "host": "maniskill:PickCube-v1",
+            "policy": "expert (upper bound)",
+            "errors": [],
+            "success": rate,
+            "lifted": rate,
+        }
     narrow.print(results_table(results))
     assert "…" not in narrow.export_text()
 
