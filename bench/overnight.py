@@ -40,6 +40,7 @@ class SyntheticStage:
     appearance: str = "step"
     perturb_share: float = 0.6
     perturb_std: float = 0.5
+    hold: int | None = None
     shard_episodes: int = 20
     workers: int | None = None
 

@@ -63,7 +63,7 @@ def stand_in(night: Night) -> dict[str, Any]:
         out=night.out / "data",
         name="stand_in",
         episodes=stage.episodes,
-        origin={"host": host, "host_task": host_task, "seed": stage.seed},
+        origin={"host": host, "host_task": host_task, "seed": stage.seed, "hold": night.config.synthetic.hold},
     )
     policy = _expert(night)
     with rich_progress() as show:
@@ -88,7 +88,7 @@ def _host_episodes(night: Night, policy: Policy, host: str, host_task: str, *, s
     from bench.hosts.registry import make_host
     from sim.rollouts import RolloutOptions, rollout
 
-    env: Env = make_host(host, host_task, task=night.task, stop_lifted=night.task.hold)
+    env: Env = make_host(host, host_task, task=night.task, stop_lifted=night.config.synthetic.hold or night.task.hold)
     options = RolloutOptions(cameras=("image",))
     try:
         for first in range(0, min(EPISODES_PER_SEED, 100 * night.config.stand_in.episodes), BATCH):

@@ -56,7 +56,7 @@ class Collector:
         self._config, self._journal, self._pool, self._settings = config, journal, pool, settings
         self._env, self._policy, self._show = env, policy, progress
         self._options = RolloutOptions(
-            stop_held=load_task(config.task).hold,
+            stop_held=config.hold or load_task(config.task).hold,
             perturb_share=config.perturb_share,
             perturb_std=config.perturb_std,
         )

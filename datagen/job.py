@@ -53,6 +53,8 @@ class GenerateConfig:
     perturb_share: float = 0.0
     # Standard deviation of that noise, as a share of the action limits.
     perturb_std: float = 0.0
+    # Steps for which success holds at the end of a demonstration: longer teaches to keep holding. None: the task's.
+    hold: int | None = None
     # Limits on the measurements of an episode.
     filters: FilterConfig = field(default_factory=FilterConfig)
     # Episodes per shard.
@@ -81,6 +83,8 @@ class GenerateConfig:
         for camera in self.cameras:
             if camera not in CAMERAS:
                 raise unknown("camera", camera, CAMERAS)
+        if self.hold is not None and self.hold < 1:
+            raise UserError(f"hold = {self.hold} is not allowed. Allowed: 1 or more, or leave it unset.")
         if not self.cameras or len(set(self.cameras)) < len(self.cameras):
             raise UserError(f"cameras = {list(self.cameras)} is not allowed. Name each camera once: {list(CAMERAS)}.")
 
