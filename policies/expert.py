@@ -20,9 +20,6 @@ from tasks.catalogue import load_task
 SHIPPED = Path(__file__).parent / "experts"
 """Experts that come with demomill, one folder per task id."""
 
-BLOCK = 64
-"""Rows per matrix product: always the same shape, so that an action does not depend on how many worlds there are."""
-
 WEIGHTS, RECORD = "model.safetensors", "checkpoint.json"
 
 
@@ -48,16 +45,17 @@ class ExpertPolicy:
                 f"{rows.shape[1]}. It was trained for another version of the task; train it anew: "
                 f"demomill train-expert {self.task}"
             )
-        padded = np.zeros((-len(rows) % BLOCK + len(rows), rows.shape[1]), dtype=np.float32)
-        padded[: len(rows)] = rows
-        output = np.concatenate([self._block(padded[i : i + BLOCK]) for i in range(0, len(padded), BLOCK)])
-        return scaled(output[: len(rows)])
+        return scaled(self._outputs(rows))
 
-    def _block(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return network outputs (BLOCK, 7) of observations (BLOCK, p)."""
+    def _outputs(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return network outputs (k, 7) of observations (k, p).
+
+        Each row is a matrix product of its own, in one stacked call: in a product of many rows the last bits of a row
+        depend on where it stands.
+        """
         x = np.clip((rows - self._mean) / self._std, -5.0, 5.0).astype(np.float32)
         for i, (weight, bias) in enumerate(self._layers):
-            x = x @ weight + bias
+            x = (x[:, None] @ weight)[:, 0] + bias
             if i < len(self._layers) - 1:
                 x = np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
         return x

@@ -86,6 +86,8 @@ def _convert_tuple(value: list[Any], hints: tuple[Any, ...], *, where: str) -> t
 
 def _convert_union(value: Any, options: tuple[Any, ...], *, where: str) -> Any:
     """Return `value` as the first member of the union that takes it."""
+    if value is None and type(None) in options:
+        return None
     wrong: UserError | None = None
     for option in options:
         if option is type(None):
