@@ -161,8 +161,8 @@ def benchmark(night: Night) -> dict[str, Any]:
     made = bench(config, policies=policies, command=f"demomill overnight (in {night.out})")
     host, host_task = _twin(night, night.config.stand_in.host)
     remark = (
-        f"The VLA saw {night.config.stand_in.episodes} demonstrations from {host}:{host_task}: that host is not "
-        "held out for it. The others are."
+        f"The VLA saw {night.config.stand_in.episodes} stand-in demonstrations from {host}:{host_task}: "
+        "that host is not held out for it. The others are."
     )
     return {"folder": str(made.out), "remark": remark}
 
