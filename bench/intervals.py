@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import UserError
+from sim.rates import wilson_bounds
 from sim.streams import generator
 
 RESAMPLES = 2000
@@ -28,19 +28,13 @@ class Interval:
 
 
 def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
-    """Return a success rate with Wilson's score interval. No trials is an error, not 0 %.
-
-    Source: E. B. Wilson, J. American Statistical Association 22:209, 1927.
-    """
+    """Return a success rate with Wilson's score interval. No trials is an error, not 0 %."""
     if n < 1:
         raise UserError("A success rate was asked of no episodes. Run at least one episode that can be judged.")
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes in {n} trials are impossible.")
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    rate = successes / n
-    center = (rate + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    return Interval(rate, max(0.0, min(rate, center - half)), min(1.0, max(rate, center + half)), n)
+    low, high = wilson_bounds(successes, n, level=confidence)
+    return Interval(successes / n, low, high, n)
 
 
 def bootstrap_mean(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from datagen.filters import action_difference
 from policies.expert import load_expert
 from sim.episodes import Episode, Policy
 from sim.errors import UserError
@@ -78,8 +79,7 @@ def measure(policy: Policy, config: EvaluateExpertConfig, *, task: str) -> Exper
 def _score(finished: Sequence[Episode], config: EvaluateExpertConfig) -> ExpertScore:
     valid = [episode for episode in finished if episode.error is None]
     first = [int(np.argmax(e.success)) + 1 for e in valid if e.succeeded_once]
-    limits = np.array([0.05] * 3 + [0.25] * 3)
-    changes = [np.mean((np.diff(e.actions[:, :6], axis=0) / limits) ** 2) for e in valid if e.length > 1]
+    changes = [action_difference(e.actions) for e in valid if e.length > 1]
     return ExpertScore(
         success=wilson(sum(e.succeeded for e in valid), len(valid)),
         success_once=wilson(sum(e.succeeded_once for e in valid), len(valid)),

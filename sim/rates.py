@@ -32,10 +32,17 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Rate:
         raise UserError("A success rate of no episodes was asked for. An empty evaluation is an error, not 0 %.")
     if not 0 <= successes <= n:
         raise UserError(f"{successes} successes of {n} episodes cannot be.")
+    low, high = wilson_bounds(successes, n, level=level)
+    return Rate(successes, n, successes / n, low, high)
+
+
+def wilson_bounds(successes: int, n: int, *, level: float) -> tuple[float, float]:
+    """Return the bounds of Wilson's score interval for `successes` of `n` > 0 trials.
+
+    Source: E. B. Wilson, J. American Statistical Association 22:209, 1927.
+    """
     z = NormalDist().inv_cdf(0.5 + level / 2)
     p = successes / n
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low = 0.0 if successes == 0 else max(0.0, center - half)
-    high = 1.0 if successes == n else min(1.0, center + half)
-    return Rate(successes, n, p, low, high)
+    return max(0.0, min(p, center - half)), min(1.0, max(p, center + half))
