@@ -1,4 +1,4 @@
-"""The loop of generation: units of candidates until enough are kept, shards handed out as soon as they are full."""
+"""The loop of generation: units of candidates until enough are taken, shards handed out as soon as they are full."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ import time
 from collections.abc import Iterator
 from itertools import count, groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.cells import report_axes
 from datagen.disk import require_space
+from datagen.filter_story import Pictures, story
 from datagen.filters import FilterReport
 from datagen.finish import FinishedSplit
+from datagen.growing_split import FAILURES, GrowingSplit, Source
 from datagen.job import GenerateConfig
 from datagen.journal import Journal
 from datagen.pool import ShardPool
 from datagen.progress import Progress, Show
-from datagen.render_shards import RenderSettings, ShardJob
+from datagen.quotas import quota_axes
+from datagen.render_shards import Pick, RenderSettings, ShardJob
 from datagen.rlds_writer import ShardRecord
-from datagen.units import UnitHeader, load_header, load_unit, save_unit, simulate_unit
+from datagen.unit_files import UnitHeader, load_episodes, load_header, save_unit
+from datagen.units import UnitOptions, simulate_unit
 from sim.episodes import Env, Policy
 from sim.errors import UserError
 from sim.rollouts import RolloutOptions
@@ -28,18 +34,9 @@ from tasks.catalogue import load_task
 
 SEED_SPLITS: dict[str, Split] = {"train": "train", "val": "validation"}
 
-PATIENCE = 3
-"""Units in a row over which acceptance is judged."""
-
-LEAST_ACCEPTANCE = 0.05
-"""Share of kept candidates over `PATIENCE` units below which generation stops."""
-
-Source = tuple[Path, int]
-"""A kept episode: its unit's file and its row there."""
-
 
 class Collector:
-    """One generation: what is kept, what is handed out, what is written."""
+    """One generation: what is taken, what is handed out, what is written."""
 
     def __init__(
         self,
@@ -55,120 +52,151 @@ class Collector:
         """Prepare; `run` does the work."""
         self._config, self._journal, self._pool, self._settings = config, journal, pool, settings
         self._env, self._policy, self._show = env, policy, progress
-        self._options = RolloutOptions(
-            stop_held=config.hold or load_task(config.task).hold,
-            perturb_share=config.perturb_share,
-            perturb_std=config.perturb_std,
-        )
-        self._kept: dict[str, list[Source]] = {split: [] for split in config.wanted()}
-        self._reports: dict[str, FilterReport] = {split: FilterReport() for split in config.wanted()}
-        self._shards: dict[str, dict[int, ShardRecord]] = {split: {} for split in config.wanted()}
+        self._options = unit_options(config)
+        quotas = quota_axes(config.quotas, self._options.task, config.preset, config.appearance)
+        axes, distance = self._options.axes, config.filters.min_start_distance
+        self._splits = {
+            name: GrowingSplit(name, wanted, axes=axes, quotas=quotas, min_distance=distance)
+            for name, wanted in config.wanted().items()
+        }
+        if config.failures:
+            self._splits[FAILURES] = GrowingSplit(FAILURES, 0)
+        self._pictures = Pictures()
         self._checked_space = False
         self.simulation_seconds = 0.0
 
     def run(self) -> dict[str, FinishedSplit]:
         """Simulate, filter, render and write everything that is not done yet."""
-        for split, wanted in self._config.wanted().items():
-            self._run_split(split, wanted)
+        for name in self._config.wanted():
+            self._run_split(self._splits[name])
         for key, record in self._pool.finished(all_of_them=True):
             self._note(key, record)
-        return {
-            split: FinishedSplit([shards[number] for number in sorted(shards)], self._reports[split])
-            for split, shards in self._shards.items()
-        }
+        return {split.name: split.finished() for split in self._splits.values() if split.sources}
+
+    def story(self) -> dict[str, Any]:
+        """Write the filmstrips of rejected episodes; return the content of report.json."""
+        counted = {name: split for name, split in self._splits.items() if name != FAILURES}
+        pictures = self._pictures.write(self._journal.place.growing, self._settings)
+        return story(list(counted.values()), pictures)
 
     def columns(self, split: str) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Yield actions (T, 7) and states (T, 8) of the kept episodes of a split, in order."""
-        for path, sources in groupby(self._kept[split], key=lambda source: source[0]):
-            episodes = load_unit(path).episodes
-            for _, row in sources:
-                yield episodes[row].actions, episodes[row].states
+        """Yield actions (T, 7) and states (T, 8) of the episodes of a split, in order."""
+        for path, sources in groupby(self._splits[split].sources, key=lambda source: source.unit):
+            episodes = load_episodes(path)
+            for source in sources:
+                yield episodes[source.row].actions, episodes[source.row].states
 
-    def _run_split(self, split: str, wanted: int) -> None:
-        kept, handed_out = self._kept[split], 0
-        recent: list[FilterReport] = []
+    def _run_split(self, split: GrowingSplit) -> None:
         for number in count():
+            path = self._journal.unit(split.name, number)
             header = self._unit(split, number)
-            self._reports[split].merge(header.report)
-            recent = [*recent[1 - PATIENCE :], header.report]
-            rows = range(min(len(header.steps), wanted - len(kept)))
-            kept.extend((self._journal.unit(split, number), row) for row in rows)
-            full = len(kept) if len(kept) == wanted else len(kept) - len(kept) % self._config.shard_episodes
-            while handed_out < full:
-                chosen = kept[handed_out : min(handed_out + self._config.shard_episodes, full)]
-                self._hand_out(split, handed_out // self._config.shard_episodes, chosen)
-                handed_out += len(chosen)
+            self._pictures.add(split.name, header.report, path)
+            taken = split.add(path, header)
+            if split.name == "train" and self._config.failures:
+                self._add_failures(path, header)
+            self._hand_out_full(split)
             for key, record in self._pool.finished():
                 self._note(key, record)
             self._tell()
-            if len(kept) == wanted:
-                return
-            _require_acceptance(recent)
+            if split.full:
+                break
+            split.check(header.report, taken)
+        if split.name == "train" and self._config.failures:
+            self._hand_out_full(self._splits[FAILURES], to_the_end=True)
 
-    def _unit(self, split: str, number: int) -> UnitHeader:
+    def _add_failures(self, path: Path, header: UnitHeader) -> None:
+        failed = self._splits[FAILURES]
+        for each in header.failures[: self._config.failures - len(failed.sources)]:
+            failed.sources.append(Source(path, each.row, each.seed, None))
+        self._hand_out_full(failed)
+
+    def _hand_out_full(self, split: GrowingSplit, *, to_the_end: bool = False) -> None:
+        """Have every full shard written, and the last one once nothing follows."""
+        size, sources = self._config.shard_episodes, split.sources
+        whole = len(sources) if to_the_end or split.full else len(sources) - len(sources) % size
+        while split.handed_out < whole:
+            chosen = sources[split.handed_out : min(split.handed_out + size, whole)]
+            self._hand_out(split, split.handed_out // size, chosen)
+            split.handed_out += len(chosen)
+
+    def _unit(self, split: GrowingSplit, number: int) -> UnitHeader:
         """Return what a unit brought, from its file or from simulating it now."""
-        path = self._journal.unit(split, number)
-        if path.exists():
-            return load_header(path)
-        size = self._config.unit_episodes
-        if (number + 1) * size > EPISODES_PER_SEED:
-            raise UserError(
-                f"All {EPISODES_PER_SEED} episodes of seed {self._config.seed} were simulated, and only "
-                f"{len(self._kept[split])} were kept. Ask for fewer, or split the job over several seeds."
-            )
-        seeds = [episode_seed(SEED_SPLITS[split], self._config.seed, number * size + i) for i in range(size)]
-        began = time.monotonic()
-        unit = simulate_unit(self._env, self._policy, seeds, options=self._options, filters=self._config.filters)
-        self.simulation_seconds += time.monotonic() - began
-        save_unit(path, unit)
-        return UnitHeader(tuple(len(e.actions) for e in unit.episodes), unit.report)
+        path = self._journal.unit(split.name, number)
+        if not path.exists():
+            size = self._config.unit_episodes
+            if (number + 1) * size > EPISODES_PER_SEED:
+                raise UserError(
+                    f"All {EPISODES_PER_SEED} episodes of seed {self._config.seed} were simulated, and only "
+                    f"{len(split.sources)} were kept. Ask for fewer, or split the job over several seeds."
+                )
+            seeds = [episode_seed(SEED_SPLITS[split.name], self._config.seed, number * size + i) for i in range(size)]
+            began = time.monotonic()
+            unit = simulate_unit(self._env, self._policy, seeds, options=self._options)
+            self.simulation_seconds += time.monotonic() - began
+            save_unit(path, unit)
+        return load_header(path, self._options.axes)
 
-    def _hand_out(self, split: str, number: int, sources: list[Source]) -> None:
+    def _hand_out(self, split: GrowingSplit, number: int, sources: list[Source]) -> None:
         """Have a shard written, unless it is there already."""
-        record = self._journal.shard_record(split, number)
+        record = self._journal.shard_record(split.name, number)
         if record is not None:
-            self._shards[split][number] = record
+            split.shards[number] = record
             return
         grouped = tuple(
-            (path, tuple(row for _, row in group)) for path, group in groupby(sources, key=lambda source: source[0])
+            (path, tuple(Pick(source.row, source.start_distance) for source in group))
+            for path, group in groupby(sources, key=lambda source: source.unit)
         )
-        path, note = self._journal.shard(split, number), self._journal.shard_note(split, number)
-        self._pool.submit((split, number), ShardJob(path, note, self._settings, grouped))
+        path, note = self._journal.shard(split.name, number), self._journal.shard_note(split.name, number)
+        self._pool.submit((split.name, number), ShardJob(path, note, self._settings, grouped))
 
     def _note(self, key: tuple[str, int], record: ShardRecord) -> None:
         """Remember that a shard is finished; the first one tells whether the rest will fit on the disk."""
         split, number = key
-        self._shards[split][number] = record
+        self._splits[split].shards[number] = record
         self._tell()
         if not self._checked_space:
             self._checked_space = True
-            written = sum(r.episodes for shards in self._shards.values() for r in shards.values())
-            left = sum(self._config.wanted().values()) - written
+            left = sum(self._config.wanted().values()) - self._written()[0]
             needed = int(left * record.size / record.episodes)
             require_space(self._journal.work, needed, why=f"{left} more episodes take")
 
+    def _written(self) -> tuple[int, int]:
+        """Return the episodes and bytes in finished shards, failures apart."""
+        records = [record for name in self._config.wanted() for record in self._splits[name].shards.values()]
+        return sum(record.episodes for record in records), sum(record.size for record in records)
+
     def _tell(self) -> None:
-        records = [record for shards in self._shards.values() for record in shards.values()]
+        counted = [self._splits[name] for name in self._config.wanted()]
+        total = FilterReport()
+        for split in counted:
+            total.merge(split.report)
+        written, size = self._written()
         self._show(
             Progress(
                 wanted=sum(self._config.wanted().values()),
-                kept=sum(len(kept) for kept in self._kept.values()),
-                candidates=sum(report.candidates for report in self._reports.values()),
-                accepted=sum(report.kept for report in self._reports.values()),
-                written=sum(record.episodes for record in records),
-                size=sum(record.size for record in records),
+                kept=sum(len(split.sources) for split in counted),
+                candidates=total.candidates,
+                accepted=total.kept,
+                written=written,
+                size=size,
+                rejected=dict(total.rejected),
             )
         )
 
 
-def _require_acceptance(recent: list[FilterReport]) -> None:
-    """Stop where hardly any candidate passes: more of them will not help."""
-    total = FilterReport()
-    for report in recent:
-        total.merge(report)
-    if len(recent) >= PATIENCE and total.acceptance < LEAST_ACCEPTANCE:
-        raise UserError(
-            f"Hardly any episode passes the filters: of the last {PATIENCE} units, {total.text()}. The policy does not "
-            "solve the task under this randomization, or a limit in [filters] is too strict. Measure the policy first "
-            "(demomill bench), then look at the limits. What was generated is kept."
-        )
+def unit_options(config: GenerateConfig) -> UnitOptions:
+    """Return how the units of a job are simulated and judged."""
+    task = load_task(config.task)
+    quotas = quota_axes(config.quotas, task, config.preset, config.appearance)
+    return UnitOptions(
+        task=task,
+        preset=config.preset,
+        rollout=RolloutOptions(
+            stop_held=config.hold or task.hold,
+            perturb_share=config.perturb_share,
+            perturb_std=config.perturb_std,
+        ),
+        filters=config.filters,
+        axes=(*report_axes(task, config.preset, config.appearance), *quotas),
+        failures=config.failures > 0,
+    )

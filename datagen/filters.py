@@ -6,24 +6,24 @@ Every measurement is stored with every kept episode, whether or not a limit stan
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
+from datagen.measurements import Measurement, Measurements
 from sim.episodes import Episode
 from sim.errors import UserError
 
-Measurement = float | int | bool | None
-Measurements = Mapping[str, Measurement]
-
-OBJECT_PREFIX = "object/"
-"""Beginning of the names under which environments trace the poses of objects."""
-
 ERROR = "simulation error"
 """The reason of an episode whose simulation cannot be trusted; no limit turns it off."""
+
+FAILED = "no success at the end"
+"""The reason of an episode that did not do its task."""
+
+DUPLICATE = "start nearly as before"
+"""The reason of an episode that begins almost like an earlier one of its split."""
+
+START_RANGE = 0.02
+"""Distance beyond which two starts count as different without being measured, m."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,16 @@ class FilterConfig:
     max_action_difference: float | None = None
     # Largest contact force on hand and fingers at any step, N.
     max_contact_force: float | None = None
+    # Largest speed of an object between two control steps, m/s: faster, it was thrown.
+    max_object_speed: float | None = None
+    # Largest height that an object may fall without the hand, m.
+    max_drop_height: float | None = None
+    # Least height of hand and fingers above the table top at any step, m: below 0 they pressed into it.
+    min_table_clearance: float | None = None
+    # Least distance between parts of the arm that may meet, m: below 0 they met.
+    min_self_clearance: float | None = None
+    # Least distance of the start from that of every earlier episode of the split, m; at most 0.02.
+    min_start_distance: float | None = None
     # Fewest steps of an episode.
     min_steps: int = 2
     # The box that objects must stay in, base frame, m: lower x, y, z, then upper x, y, z. Empty: anywhere.
@@ -49,55 +59,11 @@ class FilterConfig:
                 f"filters: workspace = {list(self.workspace)} has {len(self.workspace)} numbers. Write six: lower x, "
                 "y, z, then upper x, y, z, in metres; or none, to let objects go anywhere."
             )
-
-
-def measure(episode: Episode, *, workspace: tuple[float, ...] = ()) -> dict[str, Measurement]:
-    """Return every measurement of an episode by name; None where it has no value or the simulator does not tell."""
-    if episode.error is not None:
-        return {"steps": episode.length, "success": False, "success_once": False}
-    contact = episode.traces.get("contact")
-    return {
-        "steps": episode.length,
-        "success": episode.succeeded,
-        "success_once": episode.succeeded_once,
-        "time_to_success": time_to_success(episode.success, episode.spec.convention.rate),
-        "action_difference": action_difference(episode.executed),
-        "contact_force": None if contact is None else float(np.max(contact)),
-        "workspace_excess": workspace_excess(_objects(episode), workspace),
-    }
-
-
-def time_to_success(success: NDArray[np.bool_], rate: float) -> float | None:
-    """Return when the success that held to the end of the episode began, s; None where it did not hold."""
-    if not len(success) or not success[-1]:
-        return None
-    failures = np.flatnonzero(~success)
-    first = int(failures[-1]) + 1 if len(failures) else 0
-    return (first + 1) / rate
-
-
-def action_difference(actions: NDArray[np.float32]) -> float:
-    """Return the mean squared difference of successive arm actions (T, 7) in units of the limits: 0 is smooth."""
-    if len(actions) < 2:
-        return 0.0
-    limits = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3)
-    return float(np.mean((np.diff(actions[:, :6].astype(np.float64), axis=0) / limits) ** 2))
-
-
-def workspace_excess(objects: Sequence[NDArray[np.float64]], box: tuple[float, ...]) -> float | None:
-    """Return how far, m, any object's position (T + 1, 3) went outside `box`; 0 for objects that stayed inside.
-
-    None where there is no box, or where the simulator traces no objects.
-    """
-    if not objects or not box:
-        return None
-    low, high = np.array(box[:3]), np.array(box[3:])
-    outside = [np.maximum(np.maximum(low - p, p - high), 0.0).max() for p in objects]
-    return float(max(outside))
-
-
-def _objects(episode: Episode) -> list[NDArray[np.float64]]:
-    return [trace[:, :3] for name, trace in sorted(episode.traces.items()) if name.startswith(OBJECT_PREFIX)]
+        if self.min_start_distance is not None and not 0.0 < self.min_start_distance <= START_RANGE:
+            raise UserError(
+                f"filters: min_start_distance = {self.min_start_distance} is not allowed. Allowed: above 0 and at most "
+                f"{START_RANGE} m, as far as starts are compared; or none, to keep every start."
+            )
 
 
 def reasons(episode: Episode, measurements: Measurements, config: FilterConfig) -> tuple[str, ...]:
@@ -106,8 +72,12 @@ def reasons(episode: Episode, measurements: Measurements, config: FilterConfig) 
         return (ERROR,)
     excess = measurements["workspace_excess"]
     checks = {
-        "no success at the end": config.success and not measurements["success"],
+        FAILED: config.success and not measurements["success"],
         "object left the workspace": excess is not None and excess > 0.0,
+        "object thrown": _above(measurements, "object_speed", config.max_object_speed),
+        "object dropped": _above(measurements, "drop_height", config.max_drop_height),
+        "hand pressed into the table": _below(measurements, "table_clearance", config.min_table_clearance),
+        "arm met itself": _below(measurements, "self_clearance", config.min_self_clearance),
         "contact force too high": _above(measurements, "contact_force", config.max_contact_force),
         "success too late": _above(measurements, "time_to_success", config.max_time_to_success),
         "motion too rough": _above(measurements, "action_difference", config.max_action_difference),
@@ -117,15 +87,33 @@ def reasons(episode: Episode, measurements: Measurements, config: FilterConfig) 
 
 
 def _above(measurements: Measurements, name: str, limit: float | None) -> bool:
-    """Return whether a measurement exceeds its limit; a limit on what is not measured is refused."""
-    if limit is None:
-        return False
+    """Return whether a measurement exceeds its limit."""
+    value = _limited(measurements, name, f"max_{name}", limit)
+    return limit is not None and value is not None and value > limit
+
+
+def _below(measurements: Measurements, name: str, limit: float | None) -> bool:
+    """Return whether a measurement falls short of its limit."""
+    value = _limited(measurements, name, f"min_{name}", limit)
+    return limit is not None and value is not None and value < limit
+
+
+def _limited(measurements: Measurements, name: str, key: str, limit: float | None) -> Measurement:
+    """Return a measurement; a limit on what the simulator does not tell is refused."""
     value = measurements[name]
-    if value is None and name == "contact_force":
-        raise UserError(
-            "filters: max_contact_force is set, but this simulator does not tell contact forces. Remove it."
-        )
-    return value is not None and value > limit
+    if value is None and limit is not None and name in SIMULATOR_TELLS:
+        raise UserError(f"filters: {key} is set, but this simulator does not tell {SIMULATOR_TELLS[name]}. Remove it.")
+    return value
+
+
+SIMULATOR_TELLS = {
+    "contact_force": "contact forces",
+    "table_clearance": "the height of the table",
+    "self_clearance": "the arm's joints",
+    "object_speed": "where objects are",
+    "drop_height": "where objects are",
+}
+"""Measurements that need a trace that not every simulator gives."""
 
 
 @dataclass
@@ -142,6 +130,11 @@ class FilterReport:
         self.candidates += 1
         self.kept += not why
         self.rejected.update(why[:1])
+
+    def reject(self, reason: str) -> None:
+        """Count a candidate that was kept as rejected after all."""
+        self.kept -= 1
+        self.rejected[reason] += 1
 
     def merge(self, other: FilterReport) -> None:
         """Add the counts of another report."""

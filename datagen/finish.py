@@ -9,7 +9,16 @@ from typing import Any
 from datagen.features import FEATURES_FILE, rlds_features, to_json
 from datagen.filters import FilterReport
 from datagen.journal import Journal
-from datagen.layout import DESCRIPTION_FILE, INFO_FILE, STATISTICS_FILE, dataset_info, shard_name
+from datagen.layout import (
+    DESCRIPTION_FILE,
+    EPISODES_FILE,
+    INFO_FILE,
+    REPORT_FILE,
+    STATISTICS_FILE,
+    dataset_info,
+    shard_name,
+)
+from datagen.manifest import write_manifest
 from datagen.rlds_writer import ShardRecord
 from sim import conventions
 from sim.files import write_json
@@ -45,10 +54,13 @@ class Description:
 
 @dataclass(frozen=True)
 class FinishedSplit:
-    """The shards of one split, in order, and the report on its candidates."""
+    """The shards of one split, in order, and the report on its candidates, or None where they were another's."""
 
     shards: Sequence[ShardRecord]
-    report: FilterReport
+    report: FilterReport | None
+    # Of each episode in stored order: its seed, and how near its start is to those before it, m.
+    seeds: Sequence[int] = ()
+    start_distances: Sequence[float | None] = ()
 
 
 def finish(
@@ -57,10 +69,12 @@ def finish(
     *,
     description: Description,
     statistics: Mapping[str, Any],
+    report: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Name the shards, describe the dataset, publish its folder; return the content of demomill.json.
 
-    Every step can be repeated after an interruption. The folder has its final name only when all of it is there.
+    `report` is the content of report.json; the pictures that it names lie in the growing folder already. Every step can
+    be repeated after an interruption. The folder has its final name only when all of it is there.
     """
     place = journal.place
     described = _rename_shards(journal, splits)
@@ -71,7 +85,7 @@ def finish(
         "name": place.name,
         "version": place.version,
         "convention": conventions.to_json(convention),
-        "filters": {split: done.report.to_json() for split, done in splits.items()},
+        "filters": {split: done.report.to_json() for split, done in splits.items() if done.report},
         "shards": described,
         "statistics_fingerprint": statistics["fingerprint"],
     }
@@ -82,8 +96,16 @@ def finish(
     write_json(place.growing / STATISTICS_FILE, statistics)
     write_json(place.growing / DESCRIPTION_FILE, about)
     write_json(place.growing / INFO_FILE, dataset_info(place, sizes, description=text))
+    write_json(place.growing / EPISODES_FILE, {split: _index(done) for split, done in splits.items()})
+    if report is not None:
+        write_json(place.growing / REPORT_FILE, report)
+    write_manifest(place.growing, shards=described, report=report or {})
     journal.publish()
     return about
+
+
+def _index(split: FinishedSplit) -> dict[str, Any]:
+    return {"seeds": list(split.seeds), "start_distances": list(split.start_distances)}
 
 
 def _rename_shards(journal: Journal, splits: Mapping[str, FinishedSplit]) -> dict[str, dict[str, Any]]:

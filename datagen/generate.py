@@ -22,6 +22,7 @@ from datagen.journal import finished_description, opened
 from datagen.layout import Place
 from datagen.pool import ShardPool
 from datagen.progress import Show, rich_progress
+from datagen.quotas import quota_axes
 from datagen.render_shards import RENDERER, RenderSettings
 from datagen.units import require_canonical
 from sim.episodes import Env, Policy
@@ -97,7 +98,8 @@ def _make_env(config: GenerateConfig, task: Task) -> Env:
 
 
 def _require_possible(config: GenerateConfig, task: Task, place: Place, renderer: str) -> None:
-    """Refuse before the first episode what could only fail after hours: no room, no renderer."""
+    """Refuse before the first episode what could only fail after hours: no room, no renderer, no such quota."""
+    quota_axes(config.quotas, task, config.preset, config.appearance)
     needed = estimated_bytes(
         episodes=sum(config.wanted().values()),
         horizon=task.horizon,
@@ -141,8 +143,8 @@ def _run(
         with ShardPool(config.render_workers) as pool:
             collector = Collector(config, journal, pool, settings, env=env, policy=policy, progress=progress)
             splits = collector.run()
-        statistics = dataset_statistics(collector.columns("train"))
-        about = finish(journal, splits, description=description, statistics=statistics)
+        statistics, report = dataset_statistics(collector.columns("train")), collector.story()
+        about = finish(journal, splits, description=description, statistics=statistics, report=report)
     return about, collector.simulation_seconds
 
 
@@ -151,9 +153,10 @@ def finished_result(
 ) -> GenerateResult:
     """Return what `about`, the content of demomill.json, says of the dataset at `place`."""
     shards = list(about["shards"].values())
+    splits = dict.fromkeys(shard["split"] for shard in shards)
     return GenerateResult(
         path=place.final,
-        episodes={split: sum(s["episodes"] for s in shards if s["split"] == split) for split in about["filters"]},
+        episodes={split: sum(s["episodes"] for s in shards if s["split"] == split) for split in splits},
         filters=about["filters"],
         steps=sum(s["steps"] for s in shards),
         size=sum(s["size"] for s in shards),

@@ -11,12 +11,16 @@ from typing import Any, Literal
 from datagen.filters import FilterConfig
 from datagen.finish import Description
 from datagen.layout import Place, dataset_name
+from datagen.quotas import QuotaConfig
 from sim.episodes import EnvSpec, PolicySpec
 from sim.errors import UserError, unknown
 from tasks.task import Task
 
 CAMERAS = ("image", "wrist_image")
 SYNTHETIC = "synthetic"
+
+SINCE_FIRST = ("failures", "quotas")
+"""Settings that are named in a job's identity only where they are set, so that older datasets stay their job's."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,12 @@ class GenerateConfig:
     perturb_std: float = 0.0
     # Steps for which success holds at the end of a demonstration: longer teaches to keep holding. None: the task's.
     hold: int | None = None
+    # Episodes that failed at the task to keep in the split "failures": at most so many of those that came by.
+    failures: int = 0
     # Limits on the measurements of an episode.
     filters: FilterConfig = field(default_factory=FilterConfig)
+    # What every split holds equally many episodes of, each as {by = "template" or a knob, bins = cells of a number}.
+    quotas: tuple[QuotaConfig, ...] = ()
     # Episodes per shard.
     shard_episodes: int = 32
     # Candidates that are simulated together.
@@ -69,7 +77,14 @@ class GenerateConfig:
     def __post_init__(self) -> None:
         if not self.policy:
             object.__setattr__(self, "policy", f"expert:{self.task}")
-        least = {"episodes": 1, "val_episodes": 0, "shard_episodes": 1, "unit_episodes": 1, "image_size": 16}
+        least = {
+            "episodes": 1,
+            "val_episodes": 0,
+            "failures": 0,
+            "shard_episodes": 1,
+            "unit_episodes": 1,
+            "image_size": 16,
+        }
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise UserError(f"{name} = {getattr(self, name)} is not allowed. Allowed: {low} or more.")
@@ -126,7 +141,13 @@ def identity(config: GenerateConfig, task: Task, *, env: EnvSpec, policy: Policy
     data = asdict(config)
     for name in ("policy", "out", "workers", "threads"):
         del data[name]
+    for name in SINCE_FIRST:
+        if getattr(config, name) == config.__dataclass_fields__[name].default:
+            del data[name]
+    data["filters"] = {name: value for name, value in data["filters"].items() if value is not None}
     data["filters"]["workspace"] = list(config.filters.workspace)
+    if config.quotas:
+        data["quotas"] = [asdict(quota) for quota in config.quotas]
     return {
         **data,
         "name": config.name or dataset_name(task.id),

@@ -13,6 +13,9 @@ from sim.errors import UserError
 INFO_FILE = "dataset_info.json"
 STATISTICS_FILE = "dataset_statistics.json"
 DESCRIPTION_FILE = "demomill.json"
+EPISODES_FILE = "episodes.json"
+REPORT_FILE = "report.json"
+MANIFEST_FILE = "manifest.json"
 INCOMPLETE = ".incomplete"
 """Ending of the folder in which a dataset grows; it loses it when the dataset is finished."""
 

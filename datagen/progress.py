@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Progress:
     # Episodes and bytes in finished shards.
     written: int
     size: int
+    # Reason -> rejected candidates.
+    rejected: Mapping[str, int] = field(default_factory=dict)
 
 
 Show = Callable[[Progress], None]

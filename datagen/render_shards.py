@@ -6,7 +6,7 @@ import functools
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from datagen.features import rlds_features
 from datagen.rlds_writer import EpisodeRecord, ShardRecord, encode_jpeg, step_columns, write_shard
-from datagen.units import StateEpisode, load_unit
+from datagen.unit_files import load_episodes
+from datagen.units import Rejected, StateEpisode
 from sim.engine import Values
 from sim.files import write_json
 from sim.scene import Scene, Value
@@ -53,14 +54,22 @@ class RenderSettings:
 
 
 @dataclass(frozen=True)
+class Pick:
+    """One episode of a unit's file, and how near its start is to those before it, m."""
+
+    row: int
+    start_distance: float | None
+
+
+@dataclass(frozen=True)
 class ShardJob:
-    """One shard to write: which rows of which units, in order."""
+    """One shard to write: which episodes of which units, in order."""
 
     path: Path
     # Where its record goes once it is finished.
     note: Path
     settings: RenderSettings
-    sources: tuple[tuple[Path, tuple[int, ...]], ...]
+    sources: tuple[tuple[Path, tuple[Pick, ...]], ...]
 
 
 class Stopped(Exception):
@@ -77,12 +86,17 @@ def render_shard(job: ShardJob, stopped: Callable[[], bool] = lambda: False) -> 
 
 
 def _records(job: ShardJob, stopped: Callable[[], bool]) -> Iterator[EpisodeRecord]:
-    for path, rows in job.sources:
-        episodes = load_unit(path).episodes
-        for row in rows:
+    for path, picks in job.sources:
+        episodes = load_episodes(path)
+        for pick in picks:
             if stopped():
                 raise Stopped
-            yield rendered_record(episodes[row], job.settings)
+            yield rendered_record(placed(episodes[pick.row], pick.start_distance), job.settings)
+
+
+def placed(episode: StateEpisode, start_distance: float | None) -> StateEpisode:
+    """Return the episode with what only its place in the dataset tells: how near its start is to earlier ones."""
+    return replace(episode, measurements={**episode.measurements, "start_distance": start_distance})
 
 
 def rendered_record(episode: StateEpisode, settings: RenderSettings) -> EpisodeRecord:
@@ -95,8 +109,7 @@ def rendered_record(episode: StateEpisode, settings: RenderSettings) -> EpisodeR
         ]
         for camera in settings.cameras
     }
-    _, template = task.instruction(episode.seed, held_out=settings.preset == "held_out")
-    return episode_record(episode, frames, metadata={**settings.metadata, "template": template})
+    return episode_record(episode, frames, metadata=settings.metadata)
 
 
 def episode_record(
@@ -113,6 +126,7 @@ def episode_record(
         frames=frames,
     )
     own: dict[str, str | int | bool] = {
+        "template": episode.template,
         "seed": episode.seed,
         "draw": _json(episode.draw),
         "measurements": _json(episode.measurements),
@@ -131,12 +145,25 @@ def _frames(
     episode: StateEpisode, settings: RenderSettings, *, task: Task, renderer: FrameRenderer, camera: str
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield the frame that one camera saw before each action."""
-    fixed = task.scene.nominal() | {path: _value(value) for path, value in episode.draw.items()}
     for step, positions in enumerate(episode.positions):
-        values = fixed
-        if settings.appearance == "step":
-            values = fixed | task.redraw_visual(episode.seed, step, preset=settings.preset)
+        values = looks(task, episode.seed, step, episode.draw, settings)
         yield renderer.render(positions, values, camera=camera, noise_seed=frame_seed(episode.seed, step))
+
+
+def looks(task: Task, seed: int, step: int, draw: Mapping[str, Any], settings: RenderSettings) -> dict[str, Value]:
+    """Return the scene parameters that a frame is drawn with."""
+    values = task.scene.nominal() | {path: _value(value) for path, value in draw.items()}
+    if settings.appearance == "step":
+        values |= task.redraw_visual(seed, step, preset=settings.preset)
+    return values
+
+
+def frame_of(episode: Rejected, positions: NDArray[np.float64], settings: RenderSettings) -> NDArray[np.uint8]:
+    """Return what the first camera would have shown of a rejected episode at some positions (nq,)."""
+    task = load_task(settings.task)
+    renderer = _renderer(settings.renderer, task.id, settings.image_size)
+    values = looks(task, episode.seed, 0, episode.draw, settings)
+    return renderer.render(positions, values, camera=settings.cameras[0], noise_seed=frame_seed(episode.seed, 0))
 
 
 def _value(stored: Any) -> Value:

@@ -1,39 +1,49 @@
-"""Pass 1: fixed units of candidate episodes, simulated in state space, filtered, and kept in files whole or absent."""
+"""Pass 1: fixed units of candidate episodes, simulated in state space, measured and filtered."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.filters import FilterConfig, FilterReport, Measurement, measure, reasons
+from datagen.cells import TEMPLATE, Axis, CellCounts
+from datagen.filters import FAILED, FilterConfig, FilterReport, reasons
+from datagen.measurements import OBJECT_PREFIX, Measurement, measure
 from sim.controller import clip_action
 from sim.conventions import CANONICAL, adapt_actions, differences
 from sim.episodes import Env, EnvSpec, Episode, Policy, PolicySpec
 from sim.errors import UserError
-from sim.files import written_whole
 from sim.rollouts import RolloutOptions, rollout
+from tasks.task import Task
 
-_ARRAYS = ("states", "joints", "actions", "rewards", "positions")
+PICTURES = 6
+"""Frames of a filmstrip of a rejected episode."""
+
+SHOWN = 2
+"""Rejected episodes per reason and unit that are remembered for filmstrips."""
 
 
 @dataclass(frozen=True)
 class StateEpisode:
-    """A kept episode of T steps without its frames. Row t is observation t and the action that followed it."""
+    """An episode of T steps without its frames. Row t is observation t and the action that followed it."""
 
     seed: int
     instruction: str
+    # Template of the instruction.
+    template: str
     draw: Mapping[str, Any]
     measurements: Mapping[str, Measurement]
     # Whether what was executed differs from the actions stored.
     perturbed: bool
     # Whether the episode ended by its own logic.
     terminated: bool
+    # Names of the objects whose poses are recorded, in the order of `poses`.
+    objects: tuple[str, ...]
     # Canonical state (T, 8); arm joints (T, 7), rad; canonical clean actions (T, 7); rewards (T,).
     states: NDArray[np.float32]
     joints: NDArray[np.float32]
@@ -41,47 +51,121 @@ class StateEpisode:
     rewards: NDArray[np.float32]
     # Generalized positions (T, nq) to draw frames from; (T, 0) where frames are at hand already.
     positions: NDArray[np.float64]
+    # Poses of the objects (T, 7 k): position in m, quaternion wxyz, base frame, one after the other.
+    poses: NDArray[np.float32]
+
+    @property
+    def start(self) -> list[float]:
+        """Where the episode begins: positions of the objects and of the TCP, x, y, z each, m."""
+        objects = [self.poses[0, 7 * k : 7 * k + 3] for k in range(len(self.objects))]
+        return [round(float(x), 6) for x in np.concatenate([*objects, self.states[0, :3]])]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A rejected candidate as it is shown in the report: why, and some of its positions (k, nq)."""
+
+    seed: int
+    reason: str
+    instruction: str
+    draw: Mapping[str, Any]
+    measurements: Mapping[str, Measurement]
+    positions: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What one unit brought: its kept episodes in the order of their seeds, and the report on all candidates."""
+    """What one unit brought, each in the order of their seeds."""
 
+    # Candidates that passed the filters; then those that failed at the task, where failures are wanted.
     episodes: tuple[StateEpisode, ...]
+    failures: tuple[StateEpisode, ...]
+    # A few of the rejected ones, and the counts of all candidates: by reason, and by cell.
+    rejected: tuple[Rejected, ...]
     report: FilterReport
+    cells: CellCounts
 
 
-def simulate_unit(
-    env: Env, policy: Policy, seeds: Sequence[int], *, options: RolloutOptions, filters: FilterConfig
-) -> Unit:
-    """Roll out one candidate per seed and keep the good ones."""
+@dataclass(frozen=True)
+class UnitOptions:
+    """How a unit is simulated and judged."""
+
+    task: Task
+    preset: str
+    rollout: RolloutOptions
+    filters: FilterConfig
+    axes: tuple[Axis, ...] = ()
+    # Whether episodes that failed at the task are kept beside the good ones.
+    failures: bool = False
+
+
+def simulate_unit(env: Env, policy: Policy, seeds: Sequence[int], *, options: UnitOptions) -> Unit:
+    """Roll out one candidate per seed, measure it, and keep the good ones."""
     kept: list[StateEpisode] = []
-    report = FilterReport()
-    for episode in rollout(env, policy, seeds, options=options):
-        measurements = measure(episode, workspace=filters.workspace)
-        why = reasons(episode, measurements, filters)
+    failures: list[StateEpisode] = []
+    rejected: list[Rejected] = []
+    report, cells, shown = FilterReport(), CellCounts(options.axes), Counter[str]()
+    for episode in rollout(env, policy, seeds, options=options.rollout):
+        measurements = measure(episode, workspace=options.filters.workspace)
+        why = reasons(episode, measurements, options.filters)
+        template = template_of(options.task, episode.seed, options.preset)
         report.add(why)
-        if not why:
-            kept.append(state_episode(episode, measurements, policy=policy.spec))
-    return Unit(tuple(kept), report)
+        cells.add({**episode.draw, TEMPLATE: template}, *why[:1])
+        if not why or (options.failures and why[0] == FAILED):
+            stored = state_episode(episode, measurements, policy=policy.spec, template=template)
+            (failures if why else kept).append(stored)
+        if why and shown[why[0]] < SHOWN and "positions" in episode.traces:
+            shown[why[0]] += 1
+            rejected.append(_shown(episode, why[0], measurements))
+    return Unit(tuple(kept), tuple(failures), tuple(rejected), report, cells)
 
 
-def state_episode(episode: Episode, measurements: Mapping[str, Measurement], *, policy: PolicySpec) -> StateEpisode:
+def template_of(task: Task, seed: int, preset: str) -> str:
+    """Return the template of an episode's instruction."""
+    return task.instruction(seed, held_out=preset == "held_out")[1]
+
+
+def _shown(episode: Episode, reason: str, measurements: Mapping[str, Measurement]) -> Rejected:
+    rows = np.linspace(0, len(episode.traces["positions"]) - 1, PICTURES).round().astype(int)
+    return Rejected(
+        seed=episode.seed,
+        reason=reason,
+        instruction=episode.instruction,
+        draw=_plain(episode.draw),
+        measurements=measurements,
+        positions=episode.traces["positions"][rows],
+    )
+
+
+def _plain(draw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a draw as JSON gives it back."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(draw), allow_nan=False))
+    return plain
+
+
+def state_episode(
+    episode: Episode, measurements: Mapping[str, Measurement], *, policy: PolicySpec, template: str
+) -> StateEpisode:
     """Return what is stored of an episode: actions in the canonical convention and inside its limits."""
     count = episode.length
     positions = episode.traces.get("positions", np.zeros((count, 0)))
+    poses = {n.removeprefix(OBJECT_PREFIX): p for n, p in sorted(episode.traces.items()) if n.startswith(OBJECT_PREFIX)}
+    tracked = {name: trace for name, trace in poses.items() if trace.shape[1:] == (7,)}
     return StateEpisode(
         seed=episode.seed,
         instruction=episode.instruction,
-        draw=json.loads(json.dumps(dict(episode.draw), allow_nan=False)),
+        template=template,
+        draw=_plain(episode.draw),
         measurements=measurements,
         perturbed=not np.array_equal(episode.actions, episode.executed),
         terminated=episode.terminated,
+        objects=tuple(tracked),
         states=episode.states[:count],
         joints=episode.traces["joints"][:count, :7].astype(np.float32),
         actions=canonical_actions(episode.actions, policy),
         rewards=episode.rewards,
         positions=positions[:count],
+        poses=np.concatenate([np.zeros((count, 0)), *(p[:count] for p in tracked.values())], axis=1, dtype=np.float32),
     )
 
 
@@ -98,54 +182,3 @@ def require_canonical(spec: EnvSpec) -> None:
     if hopeless := [d for d in found if d.field in ("state", "channels", "first_row", "rate", "tcp", "base_frame")]:
         rows = ", ".join(f"{d.field}: {d.environment!r} instead of {d.policy!r}" for d in hopeless)
         raise UserError(f"{spec.host} {spec.host_task} does not speak the canonical convention of datasets: {rows}.")
-
-
-def save_unit(path: Path, unit: Unit) -> None:
-    """Write a unit to an .npz file, whole or not at all; it holds numbers and JSON, no pickles."""
-    about = {
-        "report": unit.report.to_json(),
-        "episodes": [
-            {
-                "seed": e.seed,
-                "instruction": e.instruction,
-                "draw": e.draw,
-                "measurements": e.measurements,
-                "perturbed": e.perturbed,
-                "terminated": e.terminated,
-                "steps": len(e.actions),
-            }
-            for e in unit.episodes
-        ],
-    }
-    arrays = {name: np.concatenate([getattr(e, name) for e in unit.episodes]) for name in _ARRAYS if unit.episodes}
-    text = np.frombuffer(json.dumps(about, allow_nan=False).encode(), dtype=np.uint8)
-    with written_whole(path) as beside, beside.open("wb") as stream:
-        np.savez(stream, about=text, **arrays)
-
-
-@dataclass(frozen=True)
-class UnitHeader:
-    """What the journal needs to know of a unit: steps of each kept episode, and the report."""
-
-    steps: tuple[int, ...]
-    report: FilterReport
-
-
-def load_header(path: Path) -> UnitHeader:
-    """Return what a unit file says about itself, without its arrays."""
-    with np.load(path, allow_pickle=False) as stored:
-        about = json.loads(stored["about"].tobytes())
-    return UnitHeader(tuple(e["steps"] for e in about["episodes"]), FilterReport.from_json(about["report"]))
-
-
-def load_unit(path: Path) -> Unit:
-    """Return the unit stored at `path`."""
-    with np.load(path, allow_pickle=False) as stored:
-        about = json.loads(stored["about"].tobytes())
-        arrays = {name: stored[name] for name in _ARRAYS if name in stored}
-    episodes, start = [], 0
-    for entry in about["episodes"]:
-        stop = start + entry.pop("steps")
-        episodes.append(StateEpisode(**entry, **{name: array[start:stop] for name, array in arrays.items()}))
-        start = stop
-    return Unit(tuple(episodes), FilterReport.from_json(about["report"]))

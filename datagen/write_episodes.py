@@ -10,14 +10,16 @@ from typing import Any
 
 from datagen.dataset_statistics import dataset_statistics
 from datagen.features import rlds_features
-from datagen.filters import FilterConfig, FilterReport, measure, reasons
+from datagen.filters import FilterConfig, FilterReport, reasons
 from datagen.finish import Description, FinishedSplit, finish
 from datagen.generate import GenerateResult, finished_result
 from datagen.job import SYNTHETIC, demomill_version
 from datagen.journal import Journal, finished_description, opened
 from datagen.layout import Place
+from datagen.measurements import measure
 from datagen.progress import Progress, Show, silent
-from datagen.render_shards import episode_record
+from datagen.quotas import Selection
+from datagen.render_shards import episode_record, placed
 from datagen.rlds_writer import EpisodeRecord, ShardRecord, encode_jpeg, write_shard
 from datagen.units import StateEpisode, require_canonical, state_episode
 from sim.episodes import EnvSpec, Episode, PolicySpec
@@ -63,6 +65,7 @@ class WriteConfig:
         """Return everything that decides the dataset's content, as JSON."""
         data = asdict(self)
         del data["out"]
+        data["filters"] = {name: value for name, value in data["filters"].items() if value is not None}
         data["filters"]["workspace"] = list(self.filters.workspace)
         return {
             **data,
@@ -113,6 +116,8 @@ class _Writer:
         self._waiting: list[EpisodeRecord] = []
         self._shards: list[ShardRecord] = []
         self._description: Description | None = None
+        self._selection = Selection(config.episodes, min_distance=config.filters.min_start_distance)
+        self._distances: list[float | None] = []
 
     @property
     def complete(self) -> bool:
@@ -125,16 +130,26 @@ class _Writer:
         measurements = measure(episode, workspace=self._config.filters.workspace)
         why = reasons(episode, measurements, self._config.filters)
         self._report.add(why)
-        if not why:
-            stored = state_episode(episode, measurements, policy=self._policy)
+        template = str(episode.draw.get("instruction.template") or self._task.instruction(episode.seed)[1])
+        stored = None if why else state_episode(episode, measurements, policy=self._policy, template=template)
+        if stored is not None and self._takes(stored):
+            stored = placed(stored, self._distances[-1])
             frames = {camera: self._encoded(episode, camera) for camera in self._config.cameras}
             metadata = description.metadata(expert=self._policy.name, expert_digest=self._policy.digest or "")
-            template = str(episode.draw.get("instruction.template") or self._task.instruction(episode.seed)[1])
             self._kept.append(stored)
-            self._waiting.append(episode_record(stored, frames, metadata={**metadata, "template": template}))
+            self._waiting.append(episode_record(stored, frames, metadata=metadata))
             if self.complete or len(self._waiting) == self._config.shard_episodes:
                 self._flush()
         return self._progress()
+
+    def _takes(self, episode: StateEpisode) -> bool:
+        """Return whether the episode is no near-duplicate of an earlier one, and remember where it begins."""
+        verdict = self._selection.offer(episode.start, episode.draw)
+        if verdict.taken:
+            self._distances.append(verdict.start_distance)
+        else:
+            self._report.reject(verdict.reason)
+        return verdict.taken
 
     def finish(self) -> dict[str, Any]:
         """Describe and publish the dataset; too few episodes are refused."""
@@ -144,7 +159,8 @@ class _Writer:
                 "more episodes, or ask for fewer."
             )
         statistics = dataset_statistics([(e.actions, e.states) for e in self._kept])
-        splits = {SPLIT: FinishedSplit(self._shards, self._report)}
+        seeds = [episode.seed for episode in self._kept]
+        splits = {SPLIT: FinishedSplit(self._shards, self._report, seeds, self._distances)}
         return finish(self._journal, splits, description=self._description, statistics=statistics)
 
     def _described(self, spec: EnvSpec) -> Description:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datagen.filters import action_difference
+from datagen.measurements import action_difference
 from policies.expert import load_expert
 from sim.episodes import Episode, Policy
 from sim.errors import UserError

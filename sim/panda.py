@@ -68,16 +68,23 @@ class Kinematics:
     jacobian: Array
 
 
-def forward(q: Array) -> Kinematics:
-    """Return TCP pose and Jacobian for joint positions (n, 7), rad.
+@dataclass(frozen=True)
+class Frame:
+    """The frame of one link of n arms, base frame: origin and axes, each (n, 3)."""
 
-    Every operation is element by element over the n arms, so a row does not depend on how many others there are.
-    """
+    origin: Array
+    x: Array
+    y: Array
+    z: Array
+
+
+def link_frames(q: Array) -> list[Frame]:
+    """Return the frames of the seven links, each turned by its own joint, for joint positions (n, 7), rad."""
     xp = array_namespace(q)
     zero, one = xp.zeros_like(q[:, 0]), xp.ones_like(q[:, 0])
     x, y, z = (xp.stack([one if i == k else zero for i in range(3)], axis=-1) for k in range(3))
     origin = xp.stack([zero, zero, zero], axis=-1)
-    origins, axes = [], []
+    frames = []
     for i, link in enumerate(LINKS):
         px, py, pz = link.position
         origin = origin + px * x + py * y + pz * z
@@ -87,13 +94,28 @@ def forward(q: Array) -> Kinematics:
             y, z = -z, y
         c, s = xp.cos(q[:, i])[:, None], xp.sin(q[:, i])[:, None]
         x, y = c * x + s * y, c * y - s * x
-        origins.append(origin)
-        axes.append(z)
+        frames.append(Frame(origin, x, y, z))
+    return frames
+
+
+def hand_frame(last: Frame) -> Frame:
+    """Return the frame of the hand from that of the last link."""
     c, s = float(np.cos(HAND_TURN)), float(np.sin(HAND_TURN))
-    x, y = c * x + s * y, c * y - s * x
-    tcp = origin + (HAND_OFFSET + TCP_OFFSET) * z
-    columns = [xp.concat([_cross(xp, a, tcp - o), a], axis=-1) for a, o in zip(axes, origins, strict=True)]
-    return Kinematics(tcp, xp.stack([x, y, z], axis=-1), xp.stack(columns, axis=-1))
+    x, y = c * last.x + s * last.y, c * last.y - s * last.x
+    return Frame(last.origin + HAND_OFFSET * last.z, x, y, last.z)
+
+
+def forward(q: Array) -> Kinematics:
+    """Return TCP pose and Jacobian for joint positions (n, 7), rad.
+
+    Every operation is element by element over the n arms, so a row does not depend on how many others there are.
+    """
+    xp = array_namespace(q)
+    frames = link_frames(q)
+    hand, z = hand_frame(frames[-1]), frames[-1].z
+    tcp = frames[-1].origin + (HAND_OFFSET + TCP_OFFSET) * z
+    columns = [xp.concat([_cross(xp, f.z, tcp - f.origin), f.z], axis=-1) for f in frames]
+    return Kinematics(tcp, xp.stack([hand.x, hand.y, z], axis=-1), xp.stack(columns, axis=-1))
 
 
 def _cross(xp: Array, a: Array, b: Array) -> Array:

@@ -137,12 +137,14 @@ def test_the_number_of_workers_changes_no_byte(reference, tmp_path, workers):
 
 def test_the_visual_draw_of_a_step_keeps_the_colour_that_is_named(reference, tmp_path):
     from datagen.render_shards import RenderSettings, _frames
-    from datagen.units import load_unit, save_unit, simulate_unit
+    from datagen.unit_files import load_episodes, save_unit
+    from datagen.units import UnitOptions, simulate_unit
     from sim.rollouts import RolloutOptions
 
-    unit = simulate_unit(ToyEnv(), ToyPolicy(), range(8), options=RolloutOptions(stop_held=2), filters=FilterConfig())
+    options = UnitOptions(TASK, "train", RolloutOptions(stop_held=2), FilterConfig())
+    unit = simulate_unit(ToyEnv(), ToyPolicy(), range(8), options=options)
     save_unit(tmp_path / "u.npz", unit)
-    episode = load_unit(tmp_path / "u.npz").episodes[0]
+    episode = load_episodes(tmp_path / "u.npz")[0]
     seen = []
 
     class Spy:
