@@ -23,7 +23,7 @@ from datagen.layout import Place
 from datagen.pool import ShardPool
 from datagen.progress import Show, rich_progress
 from datagen.quotas import quota_axes
-from datagen.render_shards import RENDERER, RenderSettings
+from datagen.render_shards import ANNOTATED, RENDERER, RenderSettings
 from datagen.units import require_canonical
 from sim.episodes import Env, Policy
 from tasks.catalogue import load_task
@@ -117,6 +117,7 @@ def _settings(
     config: GenerateConfig, task: Task, description: Description, policy: Policy, renderer: str
 ) -> RenderSettings:
     spec = policy.spec
+    drawn = set(config.annotations) - {"object_poses"}
     return RenderSettings(
         task=task.id,
         preset=config.preset,
@@ -124,7 +125,8 @@ def _settings(
         image_size=config.image_size,
         cameras=config.cameras,
         metadata=description.metadata(expert=spec.name, expert_digest=spec.digest or ""),
-        renderer=renderer,
+        renderer=renderer if renderer != RENDERER or not drawn else ANNOTATED,
+        annotations=config.annotations,
     )
 
 

@@ -8,18 +8,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from datagen.features import ANNOTATIONS
 from datagen.filters import FilterConfig
 from datagen.finish import Description
 from datagen.layout import Place, dataset_name
 from datagen.quotas import QuotaConfig
 from sim.episodes import EnvSpec, PolicySpec
 from sim.errors import UserError, unknown
+from sim.instances import instance_names
 from tasks.task import Task
 
 CAMERAS = ("image", "wrist_image")
 SYNTHETIC = "synthetic"
 
-SINCE_FIRST = ("failures", "quotas")
+SINCE_FIRST = ("annotations", "failures", "quotas")
 """Settings that are named in a job's identity only where they are set, so that older datasets stay their job's."""
 
 
@@ -53,6 +55,8 @@ class GenerateConfig:
     image_size: int = 256
     # Cameras whose frames are stored: "image", "wrist_image".
     cameras: tuple[str, ...] = ("image",)
+    # What is stored beside the frames: "object_poses", "depth", "segmentation", "boxes".
+    annotations: tuple[str, ...] = ()
     # Share of episodes that are executed with noise while the clean action is stored (DART).
     perturb_share: float = 0.0
     # Standard deviation of that noise, as a share of the action limits.
@@ -98,6 +102,9 @@ class GenerateConfig:
         for camera in self.cameras:
             if camera not in CAMERAS:
                 raise unknown("camera", camera, CAMERAS)
+        for annotation in self.annotations:
+            if annotation not in ANNOTATIONS:
+                raise unknown("annotation", annotation, ANNOTATIONS)
         if self.hold is not None and self.hold < 1:
             raise UserError(f"hold = {self.hold} is not allowed. Allowed: 1 or more, or leave it unset.")
         if not self.cameras or len(set(self.cameras)) < len(self.cameras):
@@ -130,6 +137,8 @@ def describe(config: GenerateConfig, task: Task, *, env: EnvSpec, policy: Policy
         cameras=config.cameras,
         demomill_version=demomill_version(),
         job=identity(config, task, env=env, policy=policy),
+        annotations=config.annotations,
+        instances=instance_names(task.scene),
     )
 
 

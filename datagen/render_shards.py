@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.features import rlds_features
+from datagen.annotation_columns import AnnotationColumns, pose_columns
+from datagen.features import Leaf, rlds_features
 from datagen.rlds_writer import EpisodeRecord, ShardRecord, encode_jpeg, step_columns, write_shard
 from datagen.unit_files import load_episodes
 from datagen.units import Rejected, StateEpisode
@@ -26,6 +27,10 @@ from tasks.task import Task
 
 RENDERER = "sim.renderer:Renderer"
 """What draws frames unless something else is named: "module:Class", called with (scene, size=...)."""
+
+
+ANNOTATED = "sim.annotations:AnnotatedRenderer"
+"""What draws them where annotations are asked for."""
 
 
 class FrameRenderer(Protocol):
@@ -51,6 +56,15 @@ class RenderSettings:
     metadata: Mapping[str, str]
     # The renderer as "module:Class".
     renderer: str = RENDERER
+    # What is stored beside the frames, see `features.ANNOTATIONS`.
+    annotations: tuple[str, ...] = ()
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """Return the features of the dataset."""
+        objects = tuple(item.name for item in load_task(self.task).scene.objects)
+        return rlds_features(
+            image_size=self.image_size, cameras=self.cameras, annotations=self.annotations, objects=objects
+        )
 
 
 @dataclass(frozen=True)
@@ -78,9 +92,7 @@ class Stopped(Exception):
 
 def render_shard(job: ShardJob, stopped: Callable[[], bool] = lambda: False) -> ShardRecord:
     """Write one shard and its record, each whole or not at all. Once `stopped` says so, it ends with `Stopped`."""
-    settings = job.settings
-    leaves = rlds_features(image_size=settings.image_size, cameras=settings.cameras)
-    record = write_shard(job.path, _records(job, stopped), leaves=leaves)
+    record = write_shard(job.path, _records(job, stopped), leaves=job.settings.leaves())
     write_json(job.note, asdict(record))
     return record
 
@@ -103,13 +115,17 @@ def rendered_record(episode: StateEpisode, settings: RenderSettings) -> EpisodeR
     """Return the episode with its frames, as it is stored."""
     task = load_task(settings.task)
     renderer = _renderer(settings.renderer, task.id, settings.image_size)
-    frames = {
-        camera: [
-            encode_jpeg(frame) for frame in _frames(episode, settings, task=task, renderer=renderer, camera=camera)
-        ]
-        for camera in settings.cameras
-    }
-    return episode_record(episode, frames, metadata=settings.metadata)
+    frames: dict[str, list[bytes]] = {}
+    known = pose_columns(episode, task.scene) if "object_poses" in settings.annotations else {}
+    for camera in settings.cameras:
+        seen = AnnotationColumns(camera, task.scene, settings.annotations)
+        frames[camera] = []
+        for frame in _frames(episode, settings, task=task, renderer=renderer, camera=camera):
+            frames[camera].append(encode_jpeg(frame))
+            seen.add(renderer)
+        known |= seen.columns()
+    record = episode_record(episode, frames, metadata=settings.metadata)
+    return replace(record, steps={**record.steps, **known}) if known else record
 
 
 def episode_record(

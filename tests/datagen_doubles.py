@@ -13,6 +13,7 @@ from sim.conventions import CANONICAL
 from sim.engine import Values
 from sim.episodes import EnvSpec, Ids, Observation, PolicySpec, Step
 from sim.files import sha256
+from sim.instances import Annotations
 from sim.scene import Scene
 from sim.streams import generator
 from tasks.catalogue import load_task
@@ -103,7 +104,19 @@ class ToyRenderer:
         return (color + ramp + noise + positions[0]).astype(np.uint8)
 
 
+class ToyAnnotator(ToyRenderer):
+    """Annotations that follow from how many were asked for."""
+
+    _count = 0
+
+    def annotations(self) -> Annotations:
+        self._count += 1
+        ramp = np.arange(self._size * self._size).reshape(self._size, self._size)
+        return Annotations((ramp + self._count).astype(np.uint16), (ramp // 9 % 4).astype(np.uint8))
+
+
 RENDERER = "tests.datagen_doubles:ToyRenderer"
+ANNOTATOR = "tests.datagen_doubles:ToyAnnotator"
 
 
 def digests(folder: Path) -> dict[str, str]:

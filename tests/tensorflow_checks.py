@@ -4,12 +4,14 @@ test_rlds_tensorflow.py runs this file in a process of its own.
 """
 
 import numpy as np
+import pytest
 import tensorflow_datasets as tfds
 
+from datagen.features import ANNOTATIONS
 from datagen.generate import GenerateConfig, generate
 from datagen.progress import silent
 from datagen.rlds_reader import open_dataset
-from tests.datagen_doubles import RENDERER, ToyEnv, ToyPolicy
+from tests.datagen_doubles import ANNOTATOR, ToyEnv, ToyPolicy
 
 
 def flat(step, prefix=""):
@@ -39,7 +41,8 @@ def assert_equal_episodes(ours, theirs):
         assert (mine.encode() if isinstance(mine, str) else mine) == value, key
 
 
-def test_tensorflow_reads_our_dataset_with_equal_content(tmp_path):
+@pytest.mark.parametrize("annotations", [(), ANNOTATIONS])
+def test_tensorflow_reads_our_dataset_with_equal_content(tmp_path, annotations):
     config = GenerateConfig(
         task="lift_cube",
         out=tmp_path,
@@ -52,8 +55,9 @@ def test_tensorflow_reads_our_dataset_with_equal_content(tmp_path):
         workers=0,
         perturb_share=0.5,
         perturb_std=0.2,
+        annotations=annotations,
     )
-    path = generate(config, policy=ToyPolicy(), progress=silent, worlds=lambda: ToyEnv(8), renderer=RENDERER).path
+    path = generate(config, policy=ToyPolicy(), progress=silent, worlds=lambda: ToyEnv(8), renderer=ANNOTATOR).path
     builder = tfds.builder_from_directory(str(path))
     for split, count in (("train", 7), ("val", 2)):
         theirs = list(builder.as_dataset(split=split, shuffle_files=False))

@@ -1,0 +1,65 @@
+"""Annotations of an episode as columns of its steps: poses of objects, depth, segmentation, boxes."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from datagen.rlds_writer import Column
+from datagen.units import StateEpisode
+from sim.instances import FIRST_OBJECT, Annotations, bounding_box, instance_names
+from sim.rotations import canonical_sign, wxyz_to_xyzw
+from sim.scene import Scene
+
+
+class Annotator(Protocol):
+    """A renderer that can annotate what it drew."""
+
+    def annotations(self) -> Annotations:
+        """Return depth and instances of the frame that was rendered last."""
+
+
+def pose_columns(episode: StateEpisode, scene: Scene) -> dict[str, Column]:
+    """Return the pose of every object, (T, 7): position in m and quaternion xyzw, base frame."""
+    columns: dict[str, Column] = {}
+    for item in scene.objects:
+        k = 7 * episode.objects.index(item.name)
+        pose = episode.poses[:, k : k + 7]
+        quaternion = np.asarray(canonical_sign(wxyz_to_xyzw(pose[:, 3:])), np.float32)
+        columns[f"observation/object_pose/{item.name}"] = np.concatenate([pose[:, :3], quaternion], axis=1)
+    return columns
+
+
+class AnnotationColumns:
+    """What one camera's frames are annotated with, as they are drawn."""
+
+    def __init__(self, camera: str, scene: Scene, annotations: tuple[str, ...]) -> None:
+        """Begin with no frame."""
+        self._camera, self._annotations = camera, annotations
+        self._objects = {name: number for name, number in instance_names(scene).items() if number >= FIRST_OBJECT}
+        self._depth: list[bytes] = []
+        self._segmentation: list[bytes] = []
+        self._boxes: dict[str, list[Any]] = {name: [] for name in self._objects}
+
+    def add(self, renderer: object) -> None:
+        """Take the annotations of the frame that `renderer` drew last."""
+        if not set(self._annotations) & {"depth", "segmentation", "boxes"}:
+            return
+        found = cast(Annotator, renderer).annotations()
+        self._depth.append(zlib.compress(found.depth.tobytes()))
+        self._segmentation.append(zlib.compress(found.instances.tobytes()))
+        for name, number in self._objects.items():
+            self._boxes[name].append(bounding_box(found.instances, number))
+
+    def columns(self) -> dict[str, Column]:
+        """Return the columns that were asked for."""
+        columns: dict[str, Column] = {}
+        if "depth" in self._annotations:
+            columns[f"observation/{self._camera}_depth"] = self._depth
+        if "segmentation" in self._annotations:
+            columns[f"observation/{self._camera}_segmentation"] = self._segmentation
+        if "boxes" in self._annotations:
+            columns |= {f"observation/{self._camera}_box/{name}": np.array(b) for name, b in self._boxes.items()}
+        return columns
