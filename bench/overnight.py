@@ -41,6 +41,7 @@ class SyntheticStage:
     perturb_share: float = 0.6
     perturb_std: float = 0.5
     hold: int | None = None
+    annotations: tuple[str, ...] = ()
     shard_episodes: int = 20
     workers: int | None = None
 
@@ -141,6 +142,7 @@ def _settings(config: OvernightConfig) -> dict[str, Any]:
     del settings["synthetic"]["workers"]
     del settings["bench"]["workers"]
     settings["bench"]["hosts"] = list(config.bench.hosts)
+    settings["synthetic"]["annotations"] = list(config.synthetic.annotations)
     settings["task_digest"] = load_task(config.task).digest()
     return settings
 

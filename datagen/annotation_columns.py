@@ -1,4 +1,4 @@
-"""Annotations of an episode as columns of its steps: poses of objects, depth, segmentation, boxes."""
+"""Annotations of an episode as columns of its steps: poses of objects, points, depth, segmentation, boxes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import zlib
 from typing import Any, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from datagen.features import POINTS, point_key
 from datagen.rlds_writer import Column
 from datagen.units import StateEpisode
 from sim.instances import FIRST_OBJECT, Annotations, bounding_box, instance_names
@@ -19,6 +21,21 @@ class Annotator(Protocol):
 
     def annotations(self) -> Annotations:
         """Return depth and instances of the frame that was rendered last."""
+
+
+class Projector(Protocol):
+    """A renderer that can tell where in its frame a place is seen."""
+
+    def project(self, points: NDArray[np.float64], *, camera: str = "image") -> NDArray[np.float64]:
+        """Return where points (k, 3) lie in the frame that was rendered last, (k, 2), as shares of it."""
+
+
+def places(episode: StateEpisode, target: str) -> NDArray[np.float64]:
+    """Return the centre of the target and the TCP, (T, 2, 3), m, base frame: what POINTS names."""
+    k = 7 * episode.objects.index(target)
+    pair = [episode.poses[:, k : k + 3], episode.states[:, :3]]
+    found: NDArray[np.float64] = np.stack(pair, axis=1).astype(np.float64)
+    return found
 
 
 def pose_columns(episode: StateEpisode, scene: Scene) -> dict[str, Column]:
@@ -35,16 +52,22 @@ def pose_columns(episode: StateEpisode, scene: Scene) -> dict[str, Column]:
 class AnnotationColumns:
     """What one camera's frames are annotated with, as they are drawn."""
 
-    def __init__(self, camera: str, scene: Scene, annotations: tuple[str, ...]) -> None:
-        """Begin with no frame."""
-        self._camera, self._annotations = camera, annotations
+    def __init__(
+        self, camera: str, scene: Scene, annotations: tuple[str, ...], points: NDArray[np.float64] | None = None
+    ) -> None:
+        """Begin with no frame; `points` (T, 2, 3) are the `places` of the episode."""
+        self._camera, self._annotations, self._places = camera, annotations, points
         self._objects = {name: number for name, number in instance_names(scene).items() if number >= FIRST_OBJECT}
         self._depth: list[bytes] = []
         self._segmentation: list[bytes] = []
+        self._points: list[NDArray[np.float64]] = []
         self._boxes: dict[str, list[Any]] = {name: [] for name in self._objects}
 
     def add(self, renderer: object) -> None:
         """Take the annotations of the frame that `renderer` drew last."""
+        if self._places is not None:
+            found_at = cast(Projector, renderer).project(self._places[len(self._points)], camera=self._camera)
+            self._points.append(found_at)
         if not set(self._annotations) & {"depth", "segmentation", "boxes"}:
             return
         found = cast(Annotator, renderer).annotations()
@@ -60,6 +83,9 @@ class AnnotationColumns:
             columns[f"observation/{self._camera}_depth"] = self._depth
         if "segmentation" in self._annotations:
             columns[f"observation/{self._camera}_segmentation"] = self._segmentation
+        if self._places is not None:
+            seen = np.nan_to_num(np.array(self._points), nan=-1.0).astype(np.float32)
+            columns |= {point_key(self._camera, name): seen[:, k] for k, name in enumerate(POINTS)}
         if "boxes" in self._annotations:
             columns |= {f"observation/{self._camera}_box/{name}": np.array(b) for name, b in self._boxes.items()}
         return columns

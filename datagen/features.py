@@ -71,7 +71,10 @@ def rlds_features(
     )
 
 
-ANNOTATIONS = ("object_poses", "depth", "segmentation", "boxes")
+POINTS = ("target", "tcp")
+"""The things whose place in the frame the annotation "points" tells: the object the sentence means, and the TCP."""
+
+ANNOTATIONS = ("object_poses", "points", "depth", "segmentation", "boxes")
 """What can be stored beside the frames; all of it is off unless a job asks for it."""
 
 
@@ -82,12 +85,15 @@ def annotation_features(
 
     Poses: position (m) and quaternion xyzw, base frame. Depth: mm along the viewing axis. Segmentation: instances as
     demomill.json numbers them. Boxes: left, top, right, bottom in pixels, zeros where nothing of the object is seen.
+    Points: x to the right and y down as shares of the frame, seen or hidden; -1 for what lies behind the camera.
     """
     square = (image_size, image_size)
     leaves = []
     if "object_poses" in annotations:
         leaves += [_step(f"observation/object_pose/{name}", "tensor", "float32", (7,)) for name in objects]
     for camera in cameras:
+        if "points" in annotations:
+            leaves += [_step(point_key(camera, name), "tensor", "float32", (2,)) for name in POINTS]
         if "depth" in annotations:
             leaves.append(_step(f"observation/{camera}_depth", "tensor", "uint16", square, encoding="zlib"))
         if "segmentation" in annotations:
@@ -95,6 +101,11 @@ def annotation_features(
         if "boxes" in annotations:
             leaves += [_step(f"observation/{camera}_box/{name}", "tensor", "int32", (4,)) for name in objects]
     return leaves
+
+
+def point_key(camera: str, name: str) -> str:
+    """Return the key below "steps" of the place of one of POINTS in the frames of a camera."""
+    return f"observation/{camera}_point/{name}"
 
 
 METADATA_TEXTS = (

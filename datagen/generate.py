@@ -117,7 +117,7 @@ def _settings(
     config: GenerateConfig, task: Task, description: Description, policy: Policy, renderer: str
 ) -> RenderSettings:
     spec = policy.spec
-    drawn = set(config.annotations) - {"object_poses"}
+    drawn = set(config.annotations) - {"object_poses", "points"}
     return RenderSettings(
         task=task.id,
         preset=config.preset,

@@ -55,7 +55,7 @@ class GenerateConfig:
     image_size: int = 256
     # Cameras whose frames are stored: "image", "wrist_image".
     cameras: tuple[str, ...] = ("image",)
-    # What is stored beside the frames: "object_poses", "depth", "segmentation", "boxes".
+    # What is stored beside the frames: "object_poses", "points", "depth", "segmentation", "boxes".
     annotations: tuple[str, ...] = ()
     # Share of episodes that are executed with noise while the clean action is stored (DART).
     perturb_share: float = 0.0

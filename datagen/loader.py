@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.downscale import downscale
+from datagen.features import POINTS, point_key
 from datagen.interleave import Location, Mixture, Stream
 from datagen.mixture import MixConfig, Source, open_sources
 from datagen.rlds_reader import StoredEpisode, decode_image
@@ -40,6 +41,8 @@ class Batch:
     mask: NDArray[np.bool_]
     # (B, 3) where the TCP is at the next gripper event or at the end, relative to where it is now, m.
     keyframe: NDArray[np.float32]
+    # (B, 2, 2) x and y, as shares of the frame, of the object that the sentence means and of the TCP; NaN: not known.
+    points: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Arrays:
     # First row after the episode that a row belongs to.
     stop: NDArray[np.int64]
     keyframe: NDArray[np.float32]
+    points: NDArray[np.float32]
 
     def batch(self, rows: NDArray[np.int64], *, chunk: int) -> Batch:
         """Return the samples that begin at `rows` (B,)."""
@@ -65,6 +69,7 @@ class Arrays:
             actions=self.action[np.minimum(ahead, last)],
             mask=ahead <= last,
             keyframe=self.keyframe[rows],
+            points=self.points[rows],
         )
 
 
@@ -178,6 +183,7 @@ class _Reader:
         arrays.action[rows] = _sized(episode, "action", ACTION)
         arrays.stop[rows] = rows.stop
         arrays.instruction[rows] = [self.sentences.setdefault(t, len(self.sentences)) for t in episode.texts()]
+        arrays.points[rows] = points(episode)
         arrays.keyframe[rows] = keyframes(arrays.state[rows, :POSITION], arrays.action[rows, -1])
 
 
@@ -190,6 +196,16 @@ def _sized(episode: StoredEpisode, key: str, size: int) -> NDArray[np.float32]:
             f"has ({size},). Convert the dataset first; docs/convention.md names every component."
         )
     return column
+
+
+def points(episode: StoredEpisode) -> NDArray[np.float32]:
+    """Return the annotated points (T, 2, 2) of an episode; NaN where there are none or where they lie off the frame."""
+    columns = [episode.steps.get(point_key("image", name)) for name in POINTS]
+    if any(column is None for column in columns):
+        return np.full((episode.length, len(POINTS), 2), np.nan, np.float32)
+    stored = np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
+    inside = ((stored >= 0) & (stored < 1)).all(axis=-1, keepdims=True)
+    return np.where(inside, stored, np.nan).astype(np.float32)
 
 
 def keyframes(position: NDArray[np.float32], gripper: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -214,6 +230,7 @@ def _empty(steps: int, size: int) -> Arrays:
         instruction=np.empty(steps, np.int64),
         stop=np.empty(steps, np.int64),
         keyframe=np.empty((steps, POSITION), np.float32),
+        points=np.empty((steps, len(POINTS), 2), np.float32),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.annotation_columns import AnnotationColumns, pose_columns
+from datagen.annotation_columns import AnnotationColumns, places, pose_columns
 from datagen.features import Leaf, rlds_features
 from datagen.rlds_writer import EpisodeRecord, ShardRecord, encode_jpeg, step_columns, write_shard
 from datagen.unit_files import load_episodes
@@ -117,8 +117,9 @@ def rendered_record(episode: StateEpisode, settings: RenderSettings) -> EpisodeR
     renderer = _renderer(settings.renderer, task.id, settings.image_size)
     frames: dict[str, list[bytes]] = {}
     known = pose_columns(episode, task.scene) if "object_poses" in settings.annotations else {}
+    points = places(episode, task.target) if "points" in settings.annotations else None
     for camera in settings.cameras:
-        seen = AnnotationColumns(camera, task.scene, settings.annotations)
+        seen = AnnotationColumns(camera, task.scene, settings.annotations, points)
         frames[camera] = []
         for frame in _frames(episode, settings, task=task, renderer=renderer, camera=camera):
             frames[camera].append(encode_jpeg(frame))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import weakref
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -54,6 +55,10 @@ class Renderer:
         self._option.sitegroup[:] = 0
         self._pixels = np.zeros((size, size, 3), np.uint8)
         self._free = weakref.finalize(self, _free, self._gl, self._target)
+        # At exit it must come before EGL is shut down, whose own hook stands since the context was made: last in, first
+        # out. A finalizer's hook may be older than that.
+        self._free.atexit = False
+        atexit.register(self._free)
         self._cameras = {name: self._fixed(name) for name in CAMERAS}
 
     def render(
@@ -80,6 +85,17 @@ class Renderer:
         self._draw(positions, self._cameras[camera])
         return apply_effects(self._pixels[::-1].copy(), seed=noise_seed, **effects)
 
+    def project(self, points: NDArray[np.float64], *, camera: str = "image") -> NDArray[np.float64]:
+        """Return where points (k, 3), m, base frame, lie in the frame of `camera` that was rendered last, (k, 2).
+
+        x to the right and y down, as shares of the frame, which covers 0 to 1; what lies behind the camera is NaN.
+        """
+        number = self._cameras[camera].fixedcamid
+        seen = (np.asarray(points) - self._data.cam_xpos[number]) @ self._data.cam_xmat[number].reshape(3, 3)
+        depth = np.where(seen[:, 2] < 0, -seen[:, 2], np.nan)
+        scale = 0.5 / np.tan(np.radians(self.model.cam_fovy[number]) / 2)
+        return np.stack([0.5 + scale * seen[:, 0] / depth, 0.5 - scale * seen[:, 1] / depth], axis=1)
+
     def render_many(
         self,
         positions: NDArray[np.float64],
@@ -103,6 +119,7 @@ class Renderer:
     def close(self) -> None:
         """Free the OpenGL context; the renderer cannot draw afterwards. Forgotten, it happens at exit."""
         self._free()
+        atexit.unregister(self._free)
 
     def __enter__(self) -> Renderer:
         """Return itself."""

@@ -55,6 +55,21 @@ def test_every_instance_has_a_number_and_background_is_zero(renderer):
     assert seen[30, 128] == 1
 
 
+@pytest.mark.parametrize("camera", ["image", "wrist_image"])
+def test_places_are_projected_to_where_the_things_are_drawn(renderer, camera):
+    renderer.render(POSITIONS, {}, camera=camera)
+    seen = renderer.annotations().instances
+    where = 256 * renderer.project(np.array([CUBE, BALL]), camera=camera)
+    for number, (x, y) in enumerate(where, FIRST_OBJECT):
+        left, top, right, bottom = bounding_box(seen, number)
+        if right < 256:
+            assert x == pytest.approx((left + right) / 2, abs=4)
+        assert y == pytest.approx((top + bottom) / 2, abs=4)
+    eye = renderer._data.camera(camera)
+    behind = eye.xpos + 0.5 * eye.xmat.reshape(3, 3)[:, 2]
+    assert np.isnan(renderer.project(behind[None], camera=camera)).all()
+
+
 def test_what_is_not_seen_has_an_empty_box():
     instances = np.zeros((8, 8), np.uint8)
     assert bounding_box(instances, 3).tolist() == [0, 0, 0, 0]
@@ -77,6 +92,10 @@ def test_a_dataset_with_annotations_has_the_same_frames(tmp_path):
     datasets = open_dataset(plain.path), open_dataset(full.path)
     extra = {
         "observation/object_pose/cube": ((7,), "float32"),
+        "observation/image_point/target": ((2,), "float32"),
+        "observation/image_point/tcp": ((2,), "float32"),
+        "observation/wrist_image_point/target": ((2,), "float32"),
+        "observation/wrist_image_point/tcp": ((2,), "float32"),
         "observation/image_depth": ((64, 64), "uint16"),
         "observation/wrist_image_depth": ((64, 64), "uint16"),
         "observation/image_segmentation": ((64, 64), "uint8"),
@@ -95,6 +114,16 @@ def test_a_dataset_with_annotations_has_the_same_frames(tmp_path):
         np.testing.assert_allclose(np.linalg.norm(pose[:, 3:], axis=1), 1.0, atol=1e-5)
         assert pose[-1, 2] > pose[0, 2] + 0.04
         box = b.steps["observation/image_box/cube"]
+        for camera in ("image", "wrist_image"):
+            point, boxes = 64 * b.steps[f"observation/{camera}_point/target"], b.steps[f"observation/{camera}_box/cube"]
+            whole = (boxes[:, :2] > 0).all(axis=1) & (boxes[:, 2:] < 64).all(axis=1)
+            whole &= (boxes[:, 2:] - boxes[:, :2] > 3).all(axis=1)
+            inside = ((point > boxes[:, :2] - 1.5) & (point < boxes[:, 2:] + 1.5)).all(axis=1)
+            # A finger may hide a part of the cube, and the box is around what is seen.
+            assert inside[whole].mean() > 0.8
+        # The TCP is between the fingertips, which hold the cube at the end.
+        tcp, cube = (b.steps[f"observation/image_point/{name}"][-1] for name in ("tcp", "target"))
+        assert np.linalg.norm(tcp - cube) < 0.06
         assert [bounding_box(s, 3).tolist() for s in b.steps["observation/image_segmentation"]] == box.tolist()
     assert full.path.joinpath("demomill.json").read_text().count("instances") == 1
     assert datasets[1].description["instances"] == instance_names(load_task("lift_cube").scene)

@@ -171,11 +171,13 @@ def test_sentences_become_numbers_without_a_vocabulary():
 
 def test_a_shift_moves_whole_pixels_and_repeats_the_border():
     images = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(1, 8, 8, 3).repeat(64, axis=0)
-    moved = shift(images, np.random.default_rng(0), most=2)
+    moved, moves = shift(images, np.random.default_rng(0), most=2)
     padded = np.pad(images[0], ((2, 2), (2, 2), (0, 0)), mode="edge")
     windows = [padded[y : y + 8, x : x + 8].tobytes() for y in range(5) for x in range(5)]
     assert {image.tobytes() for image in moved} <= set(windows)
     assert len({image.tobytes() for image in moved}) > 10
+    for image, (down, right) in zip(moved, moves, strict=True):
+        assert image.tobytes() == windows[5 * (down + 2) + right + 2]
 
 
 def test_jitter_keeps_grey_nearly_grey_and_none_changes_nothing():

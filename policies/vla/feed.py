@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,11 +39,12 @@ class Feed:
         """Return the inputs of training step `step`: shifted, jittered, with noise on the state."""
         batch = self.data.batch(sample_numbers(step, self.preset.batch))
         stream = generator(self.seed, "vla", "augment", step)
-        images = shift(batch.image, stream, most=self.preset.shift)
+        images, moves = shift(batch.image, stream, most=self.preset.shift)
+        moved = batch.points - (moves[:, None, ::-1] / self.preset.image_size).astype(np.float32)
         pixels = jitter(to_pixels(images), stream, strength=self.preset.jitter)
         state = self.statistics.normalize_state(batch.state)
-        noise = stream.standard_normal(state.shape, dtype=np.float32)
-        return self._inputs(batch, pixels, torch.from_numpy(state + self.preset.state_noise * noise))
+        state += self.preset.state_noise * stream.standard_normal(state.shape, dtype=np.float32)
+        return self._inputs(replace(batch, points=moved), pixels, torch.from_numpy(state))
 
     def plain(self, batch: Batch) -> Inputs:
         """Return the inputs of a batch as it is."""

@@ -9,15 +9,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from datagen.features import POINTS
 from policies.vla.text import BUCKETS
 
 ARM, GRIPPER, KEYFRAME, STATE = 6, 1, 3, 8
 """Sizes of the arm's and the gripper's part of an action, of a keyframe target, and of the state."""
 
+PLACES = len(POINTS)
+"""Places in the frame that the network is asked for: of the object that the sentence means, and of the TCP."""
+
 GROUPS = 8
 
 NEAR = 4.0
 """Factor under which the head also sees the way to the keyframe, cut by tanh: the last centimetres decide a grasp."""
+
+SPREAD = 3.0
+"""Factor on the places of the points, which makes them about as large as the normalized state."""
 
 SHARPNESS = 4.0
 """Factor on the keypoints' logits at the start: flat maps would all have the same expected place."""
@@ -56,6 +63,8 @@ class Prediction(NamedTuple):
     gripper: Tensor
     # (B, 3) way to the next keyframe, in units of `KEYFRAME_UNIT`.
     keyframe: Tensor
+    # (B, PLACES, h, w) logit of each cell of a map to hold the place; training compares it with annotated points.
+    ground: Tensor
 
 
 class Block(nn.Module):
@@ -98,13 +107,18 @@ class VlaModel(nn.Module):
         )
         self.find = nn.Conv2d(config.channels[config.keypoint_block], config.keypoints, 1)
         self.sharpness = nn.Parameter(torch.tensor(SHARPNESS))
+        self.ground = nn.Conv2d(config.channels[config.keypoint_block], PLACES, 1)
         self.pool = nn.Conv2d(config.channels[-1], config.pooled, 1)
         hidden = config.hidden
         self.see = nn.Sequential(
             nn.Linear(2 * config.keypoints + 16 * config.pooled, hidden), nn.LayerNorm(hidden), nn.ReLU()
         )
         self.feel = nn.Sequential(nn.Linear(config.text + STATE, config.text), nn.ReLU())
-        self.trunk = nn.Sequential(nn.Linear(hidden + config.text, hidden), nn.ReLU())
+        # From where things are seen, and where the hand is, to where they are: a few numbers that decide much.
+        self.locate = nn.Sequential(
+            nn.Linear(2 * PLACES + STATE, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+        )
+        self.trunk = nn.Sequential(nn.Linear(2 * hidden + config.text, hidden), nn.ReLU())
         # The place of the next keyframe in the base frame, from which the hand's own place is subtracted.
         self.place = nn.Linear(hidden, KEYFRAME)
         self.register_buffer("tcp_scale", torch.ones(KEYFRAME))
@@ -121,18 +135,19 @@ class VlaModel(nn.Module):
         """Return what it says of pixels (B, 3, px, px) in [-1, 1], words (B, L) and normalized state (B, 8)."""
         sentence = self.words(words)
         x = functional.relu(self.stem_norm(self.stem(pixels)), inplace=True)
-        points = torch.empty(0)
+        points, ground = torch.empty(0), torch.empty(0)
         for number, block in enumerate(self.blocks):
             x = block(x, sentence)
             if number == self.config.keypoint_block:
-                points = spatial_softmax(self.find(x) * self.sharpness)
+                points, ground = spatial_softmax(self.find(x) * self.sharpness), self.ground(x)
         coarse = functional.adaptive_avg_pool2d(self.pool(x), 4).flatten(1)
         seen, felt = self.see(torch.cat([points, coarse], dim=1)), self.feel(torch.cat([sentence, state], dim=1))
-        hidden = self.trunk(torch.cat([seen, felt], dim=1))
+        located = self.locate(torch.cat([SPREAD * spatial_softmax(ground), state], dim=1))
+        hidden = self.trunk(torch.cat([seen, felt, located], dim=1))
         keyframe = self.place(hidden) - state[:, :KEYFRAME] * self.tcp_scale
         near = torch.tanh(NEAR * keyframe)
         out = self.head(torch.cat([hidden, keyframe, near, state], dim=1)).view(-1, self.config.chunk, ARM + GRIPPER)
-        return Prediction(arm=out[..., :ARM], gripper=out[..., ARM], keyframe=keyframe)
+        return Prediction(arm=out[..., :ARM], gripper=out[..., ARM], keyframe=keyframe, ground=ground)
 
 
 def spatial_softmax(logits: Tensor) -> Tensor:

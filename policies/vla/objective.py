@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from datagen.loader import Batch
-from policies.vla.model import ARM, Prediction
+from policies.vla.model import ARM, Prediction, spatial_softmax
 from policies.vla.normalization import KEYFRAME_UNIT, Statistics
 
 
@@ -18,11 +18,13 @@ from policies.vla.normalization import KEYFRAME_UNIT, Statistics
 class Targets:
     """What a batch asks for, as tensors."""
 
-    # (B, H, 6) normalized arm actions, (B, H) 1 = open, (B, H) 1 = counts, (B, 3) in KEYFRAME_UNIT.
+    # (B, H, 6) normalized arm actions, (B, H) 1 = open, (B, H) 1 = counts, (B, 3) in KEYFRAME_UNIT, and (B, 2, 2)
+    # shares of the frame, NaN where not known.
     arm: Tensor
     gripper: Tensor
     mask: Tensor
     keyframe: Tensor
+    points: Tensor
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Weights:
     gripper: float = 0.2
     # Smooth L1 of the way to the next keyframe, an auxiliary task; 0 leaves it out.
     keyframe: float = 0.5
+    # Cross-entropy of the points in the frame, another auxiliary task, where the data says where they are.
+    ground: float = 0.1
 
 
 def targets(batch: Batch, statistics: Statistics) -> Targets:
@@ -42,6 +46,7 @@ def targets(batch: Batch, statistics: Statistics) -> Targets:
         gripper=torch.from_numpy((batch.actions[..., ARM] >= 0.5).astype(np.float32)),
         mask=torch.from_numpy(batch.mask.astype(np.float32)),
         keyframe=torch.from_numpy(batch.keyframe / np.float32(KEYFRAME_UNIT)),
+        points=torch.from_numpy(batch.points),
     )
 
 
@@ -54,24 +59,58 @@ def loss_terms(predicted: Prediction, wanted: Targets) -> dict[str, Tensor]:
         "arm": (arm * wanted.mask).sum() / count,
         "gripper": (gripper * wanted.mask).sum() / count,
         "keyframe": functional.smooth_l1_loss(predicted.keyframe, wanted.keyframe),
+        "ground": ground_loss(predicted.ground, wanted.points),
     }
+
+
+def ground_loss(logits: Tensor, points: Tensor) -> Tensor:
+    """Return the mean cross-entropy of maps (B, P, h, w) with the known ones of points (B, P, 2); without any, 0.
+
+    A point is spread over the four cells around it so that the expected place of the four is the point itself.
+    """
+    known = torch.isfinite(points).all(dim=-1)
+    if not known.any():
+        return logits.sum() * 0.0
+    height, width = logits.shape[-2:]
+    columns, rows = _hats(points[known][:, 0], width), _hats(points[known][:, 1], height)
+    spread = (rows[:, :, None] * columns[:, None, :]).flatten(1)
+    return functional.cross_entropy(logits[known].flatten(1), spread)
+
+
+def _hats(place: Tensor, cells: int) -> Tensor:
+    """Return the weights (k, cells) of the two cells around each place (k,) in [0, 1]: cell centres are at the ends.
+
+    The ends are 0 and 1, as in `spatial_softmax`, so the expected cell is the place.
+    """
+    centers = torch.arange(cells, dtype=place.dtype)
+    weights = (1 - (place.clamp(0, 1)[:, None] * (cells - 1) - centers).abs()).clamp_min(0)
+    return weights / weights.sum(dim=1, keepdim=True)
 
 
 def total_loss(terms: dict[str, Tensor], weights: Weights) -> Tensor:
     """Return the weighted sum that is minimized."""
-    return terms["arm"] + weights.gripper * terms["gripper"] + weights.keyframe * terms["keyframe"]
+    said = terms["arm"] + weights.gripper * terms["gripper"]
+    return said + weights.keyframe * terms["keyframe"] + weights.ground * terms["ground"]
 
 
 def measures(predicted: Prediction, batch: Batch, statistics: Statistics) -> dict[str, float]:
-    """Return sums over a batch: TCP error (m) and gripper hits of the counted actions, keyframe error (m), counts."""
+    """Return sums over a batch, and their counts.
+
+    TCP error (m) and gripper hits of the counted actions, keyframe error (m), error of the annotated points (shares of
+    the frame).
+    """
     arm = statistics.restore_arm(predicted.arm.numpy())
     off = np.linalg.norm(arm[..., :3] - batch.actions[..., :3], axis=-1)
     hit = (predicted.gripper.numpy() > 0) == (batch.actions[..., ARM] >= 0.5)
     way = predicted.keyframe.numpy() * KEYFRAME_UNIT - batch.keyframe
+    places = (1 + spatial_softmax(predicted.ground).numpy().reshape(len(off), 2, -1).swapaxes(1, 2)) / 2
+    missed = np.linalg.norm(places - batch.points, axis=-1)
     return {
         "position_error": float((off * batch.mask).sum()),
         "gripper_accuracy": float((hit & batch.mask).sum()),
         "keyframe_error": float(np.linalg.norm(way, axis=-1).sum()),
+        "point_error": float(np.nansum(missed)),
         "actions": float(batch.mask.sum()),
+        "points": float(np.isfinite(missed).sum()),
         "samples": float(len(batch.mask)),
     }

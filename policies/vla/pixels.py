@@ -13,17 +13,22 @@ def to_pixels(images: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float().mul_(2 / 255).sub_(1)
 
 
-def shift(images: NDArray[np.uint8], stream: np.random.Generator, *, most: int) -> NDArray[np.uint8]:
-    """Return frames (B, px, px, 3), each moved by up to `most` whole pixels either way; border pixels are repeated."""
-    if not most:
-        return images
+def shift(
+    images: NDArray[np.uint8], stream: np.random.Generator, *, most: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return frames (B, px, px, 3), each moved by up to `most` whole pixels either way, and the moves (B, 2).
+
+    Border pixels are repeated. A move of (a, b) takes what was at row y and column x to (y - a, x - b).
+    """
     count, size = images.shape[:2]
-    moves = stream.integers(-most, most + 1, size=(count, 2))
+    moves = stream.integers(-most, most + 1, size=(count, 2)) if most else np.zeros((count, 2), np.int64)
+    if not most:
+        return images, moves
     padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
     moved = np.empty_like(images)
     for number, (down, right) in enumerate(moves + most):
         moved[number] = padded[number, down : down + size, right : right + size]
-    return moved
+    return moved, moves
 
 
 def jitter(pixels: Tensor, stream: np.random.Generator, *, strength: float) -> Tensor:

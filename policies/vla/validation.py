@@ -12,7 +12,8 @@ from policies.vla.model import VlaModel
 from policies.vla.objective import Weights, loss_terms, measures, total_loss
 
 Metrics = Mapping[str, Mapping[str, float]]
-"""Source name -> {"loss", "position_error" m per step, "gripper_accuracy", "keyframe_error" m, "samples"}."""
+"""Source name -> {"loss", "position_error" m per step, "gripper_accuracy", "keyframe_error" m, "samples"};
+where points are annotated, also "point_error" as a share of the frame's width."""
 
 
 @torch.no_grad()
@@ -33,10 +34,12 @@ def validate(model: VlaModel, feed: Feed, *, limit: int) -> dict[str, dict[str, 
 
 
 def _means(total: Mapping[str, float]) -> dict[str, float]:
+    points = {"point_error": total["point_error"] / total["points"]} if total["points"] else {}
     return {
         "loss": total["loss"] / total["samples"],
         "position_error": total["position_error"] / total["actions"],
         "gripper_accuracy": total["gripper_accuracy"] / total["actions"],
         "keyframe_error": total["keyframe_error"] / total["samples"],
+        **points,
         "samples": total["samples"],
     }
