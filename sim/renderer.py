@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import weakref
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -154,6 +155,12 @@ class Renderer:
 
 
 def _free(context: Any, target: mujoco.MjrContext) -> None:
-    context.make_current()
+    failed: type[Exception] = importlib.import_module("OpenGL.error").Error
+    try:
+        context.make_current()
+    except failed:
+        # At exit, another library has shut down the display that all share: there is nothing left to free.
+        context._context = None
+        return
     target.free()
     context.free()

@@ -6,7 +6,8 @@ import pytest
 
 from datagen.downscale import downscale
 from datagen.interleave import Stream
-from datagen.loader import LoadOptions, keyframes, load_mixture
+from datagen.labels import keyframes
+from datagen.loader import LoadOptions, load_mixture
 from datagen.mixture import MixConfig, SourceConfig, mix
 from datagen.rlds_reader import open_dataset
 from sim.errors import UserError

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from datagen.features import point_key
-from datagen.loader import points
+from datagen.labels import points
 from datagen.mixture import MixConfig, SourceConfig
 from datagen.rlds_reader import StoredEpisode
 from policies.vla.feed import Feed
