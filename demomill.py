@@ -48,6 +48,7 @@ VERBS = (
     Verb("mix", "datagen.mixture:mix", "what a mixture will really draw: exact counts per source", job=True),
     Verb("train-vla", "policies.vla.train:train_vla", "train a vision-language-action policy on a mixture", job=True),
     Verb("bench", "bench.run:bench", "judge a policy in held-out worlds of other simulators", "policy"),
+    Verb("serve", "policies.serve.command:serve", "a policy server that speaks the openpi protocol", "policy"),
     Verb("view", "bench.pages:view", "one self-contained HTML page of finished runs", "runs"),
     Verb("overnight", "bench.overnight:overnight", "all of it in order, resumable", job=True),
 )
@@ -61,6 +62,8 @@ EXTRAS = {
     "robosuite": "render",
     "trimesh": "render",
     "fast_simplification": "render",
+    "websockets": "serve",
+    "msgpack": "serve",
 }
 """Import name of an optional package -> the extra that brings it."""
 
