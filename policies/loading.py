@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from policies.options import PolicyOptions, parse_policy
 from sim.episodes import Policy
 from sim.errors import UserError, nearest, unknown
 from sim.files import read_json
 
-FORMS = "expert:TASK, the folder of a checkpoint, module:attribute, or random"
+FORMS = "expert:TASK, the folder of a checkpoint, module:attribute, ws://HOST:PORT, or random"
 RECORD = "checkpoint.json"
+REMOTE = ("ws://", "wss://")
 
 
 def load_policy(
@@ -24,24 +27,38 @@ def load_policy(
     instruction: str | None = None,
     seed: int = 0,
 ) -> Policy:
-    """Return the policy that `text` names: expert:TASK, a checkpoint's folder, module:attribute, or random.
+    """Return the policy that `text` names: expert:TASK, a checkpoint's folder, module:attribute, ws://, or random.
 
-    With `task`, an expert of another task is refused. `execute` (actions of each chunk that are executed) and
-    `instruction` (a sentence, also a blank one, instead of the environment's) are for VLA checkpoints; `seed` is for
-    the random policy.
+    Options may stand behind it: `runs/vla?execute=2&ensemble=0.01&dtype=int8` (policies/options.py). With `task`, an
+    expert of another task is refused. `execute` (actions of each chunk that are executed) and `instruction` (a
+    sentence, also a blank one, instead of the environment's) are for VLA checkpoints; `seed` is for the random policy.
     """
-    if text.startswith(("ws://", "wss://")):
-        raise UserError(
-            f"{text!r} is a remote policy, and remote policies are not in this version of demomill. Allowed: {FORMS}."
-        )
-    folder = _checkpoint_folder(text)
+    base, options = parse_policy(text)
+    if execute is not None:
+        options = replace(options, execute=execute)
+    folder = None if base.startswith(REMOTE) else _checkpoint_folder(base)
     if folder is not None and _kind(folder) == "vla":
         from policies.vla.policy import load_vla
 
-        return load_vla(folder, execute=execute, instruction=instruction)
-    changed = [name for name, value in (("execute", execute), ("instruction", instruction)) if value is not None]
-    if changed:
-        raise UserError(f"Policy {text!r} has no {' or '.join(changed)} to change: only VLA checkpoints have.")
+        _only(options, text, {"execute", "ensemble", "smooth", "limit", "dtype"})
+        direct = None if options.filters else options.execute
+        policy: Policy = load_vla(folder, execute=direct, instruction=instruction, dtype=options.dtype)
+        return _filtered(policy, options) if options.filters else policy
+    if instruction is not None:
+        raise UserError(f"Policy {text!r} has no instruction to change: only VLA checkpoints have.")
+    allowed = {"execute", "ensemble", "smooth", "limit"}
+    _only(options, text, allowed | {"declare", "timeout"} if base.startswith(REMOTE) else allowed)
+    policy = _plain(base, folder, options, task=task, seed=seed)
+    return _filtered(policy, options) if options.filters or options.execute is not None else policy
+
+
+def _plain(text: str, folder: Path | None, options: PolicyOptions, *, task: str | None, seed: int) -> Policy:
+    """Return a policy that is no VLA checkpoint, as it is."""
+    if text.startswith(REMOTE):
+        from policies.serve.command import api_key
+        from policies.serve.remote import RemotePolicy
+
+        return RemotePolicy(text, declare=options.declare or "", timeout=options.timeout or 60.0, key=api_key(None))
     if text == "random":
         from sim.baselines import RandomPolicy
 
@@ -49,6 +66,24 @@ def load_policy(
     if text.startswith("expert:") or folder is not None:
         return _expert(str(folder or text.removeprefix("expert:")), text, task)
     return _attribute(text)
+
+
+def _only(options: PolicyOptions, text: str, allowed: set[str]) -> None:
+    """Refuse options that a policy does not have."""
+    wrong = [name for name in options.given() if name not in allowed]
+    if wrong:
+        raise UserError(
+            f"Policy {text!r} has no {' or '.join(wrong)} to change. Allowed here: {', '.join(sorted(allowed))}."
+        )
+
+
+def _filtered(policy: Policy, options: PolicyOptions) -> Policy:
+    """Return the policy with the options that change its actions."""
+    from policies.inference import FilteredPolicy
+
+    chosen = {name: getattr(options, name) for name in ("execute", "ensemble", "smooth", "limit")}
+    said = "&".join(f"{name}={value:g}" for name, value in chosen.items() if value is not None)
+    return FilteredPolicy(policy, name=f"{policy.spec.name}?{said}", **chosen)
 
 
 def policy_factory(text: str, **options: Any) -> Callable[[], Policy]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from datagen.downscale import downscale
 from policies.vla.checkpoint import VlaCheckpoint, load_checkpoint
 from policies.vla.pixels import to_pixels
+from policies.vla.precision import arithmetic, prepared
 from policies.vla.text import encode
 from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
 from sim.episodes import Ids, Images, Observation, PolicySpec
@@ -30,9 +31,18 @@ class VlaPolicy:
     """A VLA checkpoint that acts."""
 
     def __init__(
-        self, checkpoint: VlaCheckpoint, *, name: str, execute: int = EXECUTE, instruction: str | None = None
+        self,
+        checkpoint: VlaCheckpoint,
+        *,
+        name: str,
+        execute: int = EXECUTE,
+        instruction: str | None = None,
+        dtype: str = "fp32",
     ) -> None:
-        """Execute `execute` actions of each chunk; an `instruction`, also a blank one, replaces every world's own."""
+        """Execute `execute` actions of each chunk; an `instruction`, also a blank one, replaces every world's own.
+
+        `dtype` is the arithmetic: "fp32", "bf16" or "int8" (policies/vla/precision.py).
+        """
         chunk = checkpoint.model.config.chunk
         if not 1 <= execute <= chunk:
             raise UserError(f"execute = {execute} is not allowed. Allowed: 1 to {chunk}, the actions of a chunk.")
@@ -44,7 +54,10 @@ class VlaPolicy:
             execute=execute,
             digest=checkpoint.digest,
         )
-        self.checkpoint, self.instruction = checkpoint, instruction
+        self.checkpoint, self.instruction, self.dtype = checkpoint, instruction, dtype
+        self._model = prepared(checkpoint.model, dtype)
+        # 8-bit activations share one scale per pass: worlds that shared a pass would change each other's actions.
+        self._batch = 1 if dtype == "int8" else BATCH
 
     def reset(self, ids: Ids) -> None:
         """It remembers nothing."""
@@ -55,30 +68,36 @@ class VlaPolicy:
         sentences = observation.instructions
         if self.instruction is not None:
             sentences = (self.instruction,) * len(sentences)
-        count = len(images)
+        count, size = len(images), self._batch
         chunks = [
-            self._pass(images[k : k + BATCH], sentences[k : k + BATCH], observation.state[k : k + BATCH])
-            for k in range(0, count, BATCH)
+            self._pass(images[k : k + size], sentences[k : k + size], observation.state[k : k + size])
+            for k in range(0, count, size)
         ]
         return np.concatenate(chunks)
 
     @torch.inference_mode()
     def _pass(self, images: Images, sentences: Sequence[str], state: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the chunks of up to BATCH worlds; missing rows repeat the first."""
+        """Return the chunks of as many worlds as a pass holds; missing rows repeat the first."""
         count = len(images)
-        rows = np.arange(BATCH) % count if count < BATCH else np.arange(BATCH)
+        rows = np.arange(self._batch) % count
         words = encode(sentences)
         normalized = self.checkpoint.statistics.normalize_state(np.asarray(state, dtype=np.float32))
-        said = self.checkpoint.model(
-            to_pixels(images[rows]), torch.from_numpy(words[rows]), torch.from_numpy(normalized[rows])
-        )
-        arm = self.checkpoint.statistics.restore_arm(said.arm.numpy()[:count])
-        gripper = (said.gripper.numpy()[:count] > 0).astype(np.float64)
+        with arithmetic(self.dtype):
+            said = self._model(
+                to_pixels(images[rows]), torch.from_numpy(words[rows]), torch.from_numpy(normalized[rows])
+            )
+        arm = self.checkpoint.statistics.restore_arm(said.arm.float().numpy()[:count])
+        gripper = (said.gripper.float().numpy()[:count] > 0).astype(np.float64)
         return np.concatenate([np.clip(arm, -_LIMITS, _LIMITS), gripper[..., None]], axis=-1)
 
 
 def load_vla(
-    folder: Path, *, execute: int | None = None, instruction: str | None = None, name: str | None = None
+    folder: Path,
+    *,
+    execute: int | None = None,
+    instruction: str | None = None,
+    name: str | None = None,
+    dtype: str | None = None,
 ) -> VlaPolicy:
     """Return the policy of the VLA checkpoint in `folder`."""
     return VlaPolicy(
@@ -86,4 +105,5 @@ def load_vla(
         name=name or f"vla:{folder.name}",
         execute=EXECUTE if execute is None else execute,
         instruction=instruction,
+        dtype=dtype or "fp32",
     )
