@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from bench.intervals import bootstrap_mean, mcnemar, wilson
+from bench.latency import latency
 from bench.metrics import Metrics
 from bench.record import Record
 
@@ -46,7 +47,16 @@ def _cell(host: str, policy: str, records: list[Record], timings: list[dict[str,
     errors = [{"seed": record["seed"], "reason": record["error"]} for record in records if record["error"] is not None]
     cell: dict[str, Any] = {"host": host, "policy": policy, "n": len(judged), "errors": errors}
     if not judged:
-        return cell | dict.fromkeys(RATES) | {"metrics": {}, "metrics_lifted": {}, "seconds_per_call": None}
+        return (
+            cell
+            | dict.fromkeys(RATES)
+            | {
+                "metrics": {},
+                "metrics_lifted": {},
+                "seconds_per_call": None,
+                "latency": None,
+            }
+        )
     rates = {name: asdict(wilson(sum(record[name] for record in judged), len(judged))) for name in RATES}
     lifted = [record for record in judged if record["lifted"]]
     calls = [line["seconds_per_call"] for line in timings if "seconds_per_call" in line]
@@ -57,6 +67,7 @@ def _cell(host: str, policy: str, records: list[Record], timings: list[dict[str,
             "metrics": _means(judged),
             "metrics_lifted": _means(lifted),
             "seconds_per_call": sum(calls) / len(calls) if calls else None,
+            "latency": latency([value for line in timings for value in line.get("seconds", ())]),
         }
     )
 

@@ -115,6 +115,12 @@ class _Worker:
 
 
 def _timing(episode: Episode) -> dict[str, Any]:
-    """Return how long the policy thought per call, s."""
+    """Return how long the policy thought per call, s: the mean, and every call to the microsecond."""
     calls = episode.latencies
-    return {"calls": len(calls), "seconds_per_call": sum(calls) / len(calls)} if calls else {}
+    if not calls:
+        return {}
+    return {
+        "calls": len(calls),
+        "seconds_per_call": sum(calls) / len(calls),
+        "seconds": [round(value, 6) for value in calls],
+    }
