@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from datagen.downscale import downscale
 from datagen.features import POINTS
 from datagen.interleave import Location, Mixture, Stream
+from datagen.interleave import sample_numbers as sample_numbers
 from datagen.labels import keyframes, points
-from datagen.mixture import MixConfig, Source, open_sources
-from datagen.rlds_reader import StoredEpisode, decode_image
+from datagen.mixture import MixConfig, Normalization, Source, open_sources
+from datagen.rlds_reader import StoredEpisode
 from sim.conventions import Convention
 from sim.errors import UserError
 
@@ -87,6 +88,7 @@ class LoadedMixture:
     # Every sentence that occurs, by number.
     instructions: tuple[str, ...]
     chunk: int
+    normalization: Normalization = "mean_std"
 
     def batch(self, samples: NDArray[np.int64]) -> Batch:
         """Return the training samples numbered `samples` (B,), in that order."""
@@ -139,6 +141,7 @@ def load_mixture(config: MixConfig, options: LoadOptions, *, progress: Progress 
         validation={k: reader.read(sources[k], stream, options.validation) for k, stream in valid.items()},
         instructions=tuple(reader.sentences),
         chunk=options.chunk,
+        normalization=config.normalization,
     )
 
 
@@ -168,16 +171,18 @@ class _Reader:
         with ThreadPoolExecutor(self.options.threads) as pool:
             for episode in source.episodes(split):
                 count = len(episode.steps["action"])
-                self._fill(arrays, slice(start, start + count), episode, pool)
+                self._fill(arrays, slice(start, start + count), source, episode, pool)
                 start += count
                 self.done += count
                 self.progress(self.done, self.total)
         return arrays
 
-    def _fill(self, arrays: Arrays, rows: slice, episode: StoredEpisode, pool: ThreadPoolExecutor) -> None:
+    def _fill(
+        self, arrays: Arrays, rows: slice, source: Source, episode: StoredEpisode, pool: ThreadPoolExecutor
+    ) -> None:
         encoded = episode.steps["observation/image"]
         assert isinstance(encoded, list)
-        small = pool.map(lambda data: downscale(decode_image(data), self.options.image_size), encoded)
+        small = pool.map(lambda data: downscale(source.frame(data), self.options.image_size), encoded)
         for row, image in zip(range(rows.start, rows.stop), small, strict=True):
             arrays.image[row] = image
         arrays.state[rows] = _sized(episode, "observation/state", STATE)
@@ -224,8 +229,3 @@ def _gather(arrays: Sequence[Arrays], where: Location, *, chunk: int) -> Batch:
         return whole
 
     return Batch(**{name: joined(name) for name in Batch.__dataclass_fields__})
-
-
-def sample_numbers(step: int, size: int) -> NDArray[np.int64]:
-    """Return the numbers (size,) of the samples that training step `step` uses."""
-    return np.arange(step * size, (step + 1) * size, dtype=np.int64)

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from datagen.interleave import Mixture, Per, Stream
-from datagen.rlds_reader import Dataset, StoredEpisode, open_dataset
-from sim.conventions import CANONICAL, Convention, differences, from_json
+from datagen.interleave import Mixture, Per
+from datagen.sources import Source as Source
+from datagen.sources import SourceConfig as SourceConfig
+from datagen.sources import open_all
 from sim.errors import UserError
 from sim.files import digest_json
 
-COLUMNS = ("observation/image", "observation/state", "action", "language_instruction")
-"""What training reads of a step."""
-
-
-@dataclass(frozen=True)
-class SourceConfig:
-    """One dataset of a mixture."""
-
-    # Folder of an RLDS dataset.
-    path: Path
-    # Weight relative to the other sources: 90 and 10, or 0.9 and 0.1.
-    weight: float = 1.0
-    # Name in reports; empty takes the dataset's own. Must be unique in the mixture.
-    name: str = ""
-    # Use only the first so many episodes of the training split; unset uses all.
-    episodes: int | None = None
-    # Trust a dataset that does not say what its actions mean to follow the canonical convention.
-    assume_canonical: bool = False
+Normalization = Literal["mean_std", "quantiles"]
 
 
 @dataclass(frozen=True)
@@ -46,43 +28,8 @@ class MixConfig:
     seed: int = 0
     # How many samples the report counts.
     samples: int = 100_000
-
-
-@dataclass(frozen=True)
-class Source:
-    """One opened dataset of a mixture."""
-
-    config: SourceConfig
-    name: str
-    dataset: Dataset = field(repr=False)
-    convention: Convention
-    # Where the data comes from, as the dataset says it: "synthetic", or "stand-in for real data (...)".
-    label: str
-    # Digest of what the dataset says of itself, its statistics included.
-    digest: str
-
-    def episodes(self, split: str, *, verify: bool = True) -> Iterator[StoredEpisode]:
-        """Yield the chosen episodes of `split`; only the training split is ever shortened."""
-        limit = self.config.episodes if split == "train" else None
-        for number, episode in enumerate(islice(self.dataset.episodes(split, verify=verify), limit)):
-            missing = [key for key in COLUMNS if key not in episode.steps]
-            if missing:
-                raise UserError(
-                    f"Episode {number} of {self.dataset.path} lacks {', '.join(missing)}. A VLA is trained on "
-                    f"{', '.join(COLUMNS)}; write the dataset again with these features."
-                )
-            yield episode
-
-    def stream(self, split: str = "train") -> Stream:
-        """Return name, weight and episode lengths; no image is decoded and no checksum computed."""
-        lengths = tuple(len(episode.steps["action"]) for episode in self.episodes(split, verify=False))
-        wanted = self.config.episodes
-        if split == "train" and wanted is not None and len(lengths) < wanted:
-            raise UserError(
-                f"Source {self.name!r} has {len(lengths)} training episodes and the mixture asks for {wanted}. "
-                "Ask for fewer, or generate more."
-            )
-        return Stream(self.name, self.config.weight, lengths)
+    # How a VLA that is trained on it normalizes: "mean_std", or "quantiles", by which q01 and q99 become -1 and 1.
+    normalization: Normalization = "mean_std"
 
 
 @dataclass(frozen=True)
@@ -101,6 +48,8 @@ class SourceReport:
     # Samples drawn of the report's total, and how many times that goes through the source.
     drawn: int
     passes: float
+    # What was converted and measured of a declared dataset.
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +67,7 @@ class MixReport:
         from rich.table import Table
 
         caption = f"{self.samples:,} samples, weights per {self.per}, seed {self.seed}, mixture {self.digest}"
+        caption = "\n".join([caption, *(f"{s.name}: {s.note}" for s in self.sources if s.note)])
         table = Table("source", "label", caption=caption, caption_justify="left")
         for column in ("weight", "share", "episodes", "steps", "drawn", "passes"):
             table.add_column(column, justify="right")
@@ -129,56 +79,7 @@ class MixReport:
 
 def open_sources(config: MixConfig) -> tuple[Source, ...]:
     """Open all sources and compare their conventions field by field; a difference is refused."""
-    if not config.sources:
-        raise UserError("The mixture has no source. Give at least one [[sources]] with a path.")
-    sources = tuple(_open(source) for source in config.sources)
-    for other in sources[1:]:
-        _same_convention(sources[0], other)
-    return sources
-
-
-def _open(config: SourceConfig) -> Source:
-    if config.episodes is not None and config.episodes < 1:
-        raise UserError(f"{config.path}: episodes = {config.episodes}. Allowed: 1 or more, or leave it unset for all.")
-    dataset = open_dataset(config.path)
-    description: Mapping[str, Any] = dataset.description or {}
-    said: dict[str, Any] = {
-        "name": dataset.name,
-        "version": dataset.version,
-        "splits": {split: list(lengths) for split, lengths in dataset.splits.items()},
-        "statistics": dataset.statistics,
-        "description": description,
-    }
-    return Source(
-        config=config,
-        name=config.name or dataset.name,
-        dataset=dataset,
-        convention=_convention(config, dataset, description),
-        label=str(description.get("source", "unlabelled")),
-        digest=digest_json(said),
-    )
-
-
-def _convention(config: SourceConfig, dataset: Dataset, description: Mapping[str, Any]) -> Convention:
-    """Return what the dataset says its actions mean; silence is refused unless the user vouches for it."""
-    if "convention" in description:
-        return from_json(dict(description["convention"]), source=str(dataset.path))
-    if config.assume_canonical:
-        return CANONICAL
-    raise UserError(
-        f"{dataset.path} does not say what its actions and observations mean: it has no convention in demomill.json. "
-        "If it follows docs/convention.md in every field, write assume_canonical = true beside its path."
-    )
-
-
-def _same_convention(first: Source, other: Source) -> None:
-    found = differences(first.convention, other.convention)
-    if found:
-        rows = "\n".join(f"  {d.field}: {first.name} {d.policy!r}, {other.name} {d.environment!r}" for d in found)
-        raise UserError(
-            f"The sources {first.name!r} and {other.name!r} mean different things and cannot be mixed:\n{rows}\n"
-            "Generate or convert one of them again in the other's convention; docs/convention.md explains every field."
-        )
+    return open_all(config.sources)
 
 
 def report(sources: Sequence[Source], mixture: Mixture, *, config: MixConfig, samples: int) -> MixReport:
@@ -198,6 +99,7 @@ def report(sources: Sequence[Source], mixture: Mixture, *, config: MixConfig, sa
             steps=stream.steps,
             drawn=drawn,
             passes=drawn / stream.steps,
+            note=source.note,
         )
         for source, stream, share, drawn in zip(sources, mixture.streams, mixture.shares, counts, strict=True)
     )
@@ -209,7 +111,10 @@ def mixture_digest(sources: Sequence[Source], config: MixConfig) -> str:
     parts = [
         {"dataset": s.digest, "episodes": s.config.episodes, "name": s.name, "weight": s.config.weight} for s in sources
     ]
-    return digest_json({"sources": parts, "per": config.per, "seed": config.seed})
+    whole: dict[str, Any] = {"sources": parts, "per": config.per, "seed": config.seed}
+    if config.normalization != "mean_std":
+        whole["normalization"] = config.normalization
+    return digest_json(whole)
 
 
 def mix(config: MixConfig) -> MixReport:
