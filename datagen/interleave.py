@@ -162,3 +162,20 @@ def _ranks(order: NDArray[np.int64], sources: int) -> NDArray[np.int64]:
         mine = order == source
         rank[mine] = np.arange(int(mine.sum()))
     return rank
+
+
+def sample_numbers(step: int, size: int, *, rank: int = 0, ranks: int = 1) -> NDArray[np.int64]:
+    """Return the numbers (size / ranks,) of the samples that process `rank` of `ranks` uses in training step `step`.
+
+    The step's samples are cut into one piece per rank, and the pieces go round from step to step, so that no rank always
+    sees the same source. Together the ranks use the same samples however many they are: a training goes on exactly
+    under another number of processes.
+    """
+    if size % ranks or not 0 <= rank < ranks:
+        raise UserError(
+            f"A batch of {size} samples cannot be dealt to process {rank} of {ranks}. Choose a multiple of the number "
+            f"of processes, for example {-(-size // ranks) * ranks}."
+        )
+    piece = size // ranks
+    start = step * size + (rank + step) % ranks * piece
+    return np.arange(start, start + piece, dtype=np.int64)

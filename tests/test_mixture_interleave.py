@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datagen.interleave import PERIOD, Mixture, Stream, quotas, schedule, shares
+from datagen.interleave import PERIOD, Mixture, Stream, quotas, sample_numbers, schedule, shares
 from sim.errors import UserError
 
 
@@ -104,3 +104,34 @@ def test_order_does_not_depend_on_the_process():
 def test_impossible_mixtures_are_refused_in_words(given_streams, word):
     with pytest.raises(UserError, match=word):
         Mixture(given_streams)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from([1, 2, 3, 4, 6, 12]), min_size=1, max_size=8))
+def test_processes_share_each_batch_and_their_number_may_change_in_the_middle_of_an_epoch(worlds):
+    mixture = Mixture(streams([0.9, 0.1]), seed=3)
+    together = []
+    for step, ranks in enumerate(worlds):
+        parts = [sample_numbers(step, 12, rank=rank, ranks=ranks) for rank in range(ranks)]
+        assert {len(part) for part in parts} == {12 // ranks}
+        together.append(np.sort(np.concatenate(parts)))
+    drawn = np.concatenate(together)
+    assert (drawn == np.arange(12 * len(worlds))).all()
+    alone = np.concatenate([sample_numbers(step, 12) for step in range(len(worlds))])
+    there, here = mixture.locate(drawn), mixture.locate(alone)
+    assert (there.row == here.row).all()
+    assert (there.source == here.source).all()
+
+
+def test_every_process_draws_from_every_source_as_its_share_says():
+    mixture = Mixture(streams([0.9, 0.1]), seed=3)
+    for rank in range(4):
+        numbers = np.concatenate([sample_numbers(step, 32, rank=rank, ranks=4) for step in range(1250)])
+        realized = (mixture.locate(numbers).source == 1).mean()
+        assert abs(realized - 0.1) <= 0.001
+
+
+@pytest.mark.parametrize(("rank", "ranks"), [(0, 5), (2, 2), (-1, 2)])
+def test_a_batch_that_cannot_be_dealt_is_refused(rank, ranks):
+    with pytest.raises(UserError, match="cannot be dealt"):
+        sample_numbers(0, 12, rank=rank, ranks=ranks)
