@@ -167,7 +167,7 @@ def _ranks(order: NDArray[np.int64], sources: int) -> NDArray[np.int64]:
 def sample_numbers(step: int, size: int, *, rank: int = 0, ranks: int = 1) -> NDArray[np.int64]:
     """Return the numbers (size / ranks,) of the samples that process `rank` of `ranks` uses in training step `step`.
 
-    The step's samples are cut into one piece per rank, and the pieces go round from step to step, so that no rank always
+    The samples of a step are cut into one piece per rank, and the pieces go round from step to step, so no rank always
     sees the same source. Together the ranks use the same samples however many they are: a training goes on exactly
     under another number of processes.
     """
