@@ -128,6 +128,8 @@ def _said(dataset: Dataset) -> dict[str, Any]:
 
 def _own(config: SourceConfig, dataset: Dataset) -> Source:
     """Return a dataset that says itself what it means, or that is vouched for."""
+    if config.resample:
+        raise UserError(f"{config.path}: resample = true is for datasets with a declaration. Leave it out here.")
     description: Mapping[str, Any] = dataset.description or {}
     return Source(
         config=config,

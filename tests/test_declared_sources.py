@@ -234,6 +234,8 @@ def test_a_dataset_that_says_itself_what_it_means_takes_no_declaration(tmp_path)
     ours, theirs = write_dataset(tmp_path), write_foreign(tmp_path, "libero")
     with pytest.raises(UserError, match="says itself what it means"):
         mix(MixConfig(sources=(SourceConfig(ours, declaration="libero"),)))
+    with pytest.raises(UserError, match="resample = true is for"):
+        mix(MixConfig(sources=(SourceConfig(ours, resample=True),)))
     with pytest.raises(UserError, match="is vouched for"):
         mix(MixConfig(sources=(SourceConfig(theirs, declaration="libero", assume_canonical=True),)))
     with pytest.raises(UserError, match=r"declaration = 'mine\.toml'"):
