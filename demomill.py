@@ -204,7 +204,8 @@ def _with_positional(kind: type[Any], name: str | None) -> type[Any]:
 
     hints, known = typing.get_type_hints(kind), kind.__dataclass_fields__
     hint: Any = hints.get(name, tuple[str, ...])
-    explained = None if name in known else "One or more: expert:TASK, a checkpoint's folder, module:attribute, random."
+    forms = "expert:TASK, a checkpoint's folder, module:attribute, ws://HOST:PORT, random"
+    explained = None if name in known else f"One or more: {forms}."
     shown = tyro.conf.arg(metavar=name.upper(), help=explained)
     changed = (
         name,

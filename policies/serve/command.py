@@ -19,7 +19,7 @@ KEY_VARIABLE = "DEMOMILL_API_KEY"
 class ServeConfig:
     """One policy server."""
 
-    # expert:TASK, a checkpoint's folder, module:attribute, random.
+    # expert:TASK, a checkpoint's folder, module:attribute, random; options stand behind it (docs/policies.md).
     policy: str
     # Address to listen on. Anything but this machine itself needs an API key, or `open`.
     host: str = "127.0.0.1"
@@ -29,9 +29,11 @@ class ServeConfig:
     api_key_file: Path | None = None
     # Serve other machines without an API key: whoever reaches the port may use the policy.
     open: bool = False
-    # Clients at once, requests answered by one inference, and megabytes (10^6 bytes) of the largest message.
+    # Clients at once.
     max_clients: int = 64
+    # Requests that one inference answers.
     max_batch: int = 64
+    # Megabytes (10^6 bytes) of the largest message.
     max_message_mb: float = 16.0
 
 
