@@ -62,6 +62,8 @@ class PolicyServer:
                 port,
                 compression=None,
                 max_size=self.limits.message_bytes,
+                max_queue=1,  # A client has one request under way; more would only fill the memory.
+                ping_timeout=None,  # A simulator that computes for a minute is not gone.
                 process_request=self._admit,
                 server_header=None,
             ) as server:
