@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.charts import Chart, Series
+from sim.charts import Chart, Series
 from sim.errors import UserError, nearest
 
 

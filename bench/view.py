@@ -13,6 +13,7 @@ from bench.sections import Section, sections_from
 from bench.table import COLUMNS, mean_text, percent
 from sim.errors import UserError
 from sim.files import read_json, write_bytes
+from sim.pages import page_environment
 
 STRIP = 7
 """Most frames of one filmstrip."""
@@ -46,15 +47,8 @@ def build_page(
     """
     if not runs:
         raise UserError("A page needs at least one benchmark run; none was given. Name the folder of a run.")
-    import jinja2
-
-    from bench.charts import interval_bar, line_chart
-
-    folder = Path(__file__).parent / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    environment.globals.update(interval_bar=interval_bar, line_chart=line_chart, columns=COLUMNS)
+    environment = page_environment(Path(__file__).parent / "templates")
+    environment.globals.update(columns=COLUMNS)
     environment.filters.update(percent=percent, mean_text=mean_text)
     return environment.get_template("page.html").render(
         title=title, runs=[load_run(run) for run in runs], sections=sections_from(sections), remarks=remarks

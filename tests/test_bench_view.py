@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from bench.charts import Chart, Series, line_chart, ticks
+from sim.charts import Chart, Series, line_chart, ticks
 from bench.episode_log import encode
 from bench.metrics import Metrics
 from bench.record import frame_folder
