@@ -45,6 +45,7 @@ VERBS = (
     Verb("train-expert", "policies.train_expert:train_expert", "train a PPO expert on randomized worlds", "task"),
     Verb("evaluate-expert", "policies.evaluate_expert:evaluate_expert", "measure an expert's success", "task"),
     Verb("generate", "datagen.generate:generate", "make filtered demonstrations (RLDS)", job=True),
+    Verb("inspect", "datagen.inspection.inspect_dataset:inspect_dataset", "what is in an RLDS dataset", "dataset"),
     Verb("mix", "datagen.mixture:mix", "what a mixture will really draw: exact counts per source", job=True),
     Verb("train-vla", "policies.vla.train:train_vla", "train a vision-language-action policy on a mixture", job=True),
     Verb("bench", "bench.run:bench", "judge a policy in held-out worlds of other simulators", "policy"),

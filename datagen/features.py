@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from sim.errors import UserError
 from sim.files import read_json
 
@@ -175,16 +177,22 @@ def _leaf_json(leaf: Leaf) -> dict[str, Any]:
     }
 
 
-def read_features(folder: Path) -> tuple[Leaf, ...]:
+def read_features(folder: Path, *, skip_unknown: bool = False) -> tuple[Leaf, ...]:
     """Return the leaves that features.json in `folder` declares, in the order of their keys.
 
-    Tensors, scalars, images, texts and class labels are read; any other feature is refused by its name.
+    Tensors, scalars, images, texts and class labels are read; any other feature is refused by its name, or, with
+    `skip_unknown`, left out.
     """
-    path = folder / FEATURES_FILE
-    stored = read_json(path)
-    if not isinstance(stored, Mapping) or "features" not in stored.get("featuresDict", {}):
-        raise UserError(f"{path} describes no features. It is damaged, or written by tensorflow-datasets before 4.5.")
-    leaves = _parse(stored, "", path)
+    stored, path = _stored(folder)
+    found = _parse(stored, "")
+    unknown = [(key, kind) for key, kind in found if isinstance(kind, str)]
+    if unknown and not skip_unknown:
+        key, kind = unknown[0]
+        raise UserError(
+            f"{path}: feature {key!r} is a {kind}, which is not read. Readable are Tensor, Scalar, Image, Text and "
+            "ClassLabel, below 'steps' or beside it. Write the dataset again without that feature."
+        )
+    leaves = [leaf for _, leaf in found if isinstance(leaf, Leaf)]
     if not any(leaf.stepwise for leaf in leaves):
         raise UserError(
             f"{path} declares no {STEPS!r}: this is no RLDS dataset. Episodes of an RLDS dataset are datasets of steps "
@@ -193,35 +201,57 @@ def read_features(folder: Path) -> tuple[Leaf, ...]:
     return tuple(sorted(leaves, key=lambda leaf: leaf.key))
 
 
-def _parse(feature: Mapping[str, Any], key: str, path: Path) -> list[Leaf]:
-    """Return the leaves at and below one feature."""
+def unread_features(folder: Path) -> dict[str, str]:
+    """Return the features that features.json declares and that cannot be read: key -> kind, e.g. "Sequence"."""
+    return {key: kind for key, kind in _parse(_stored(folder)[0], "") if isinstance(kind, str)}
+
+
+def _stored(folder: Path) -> tuple[Mapping[str, Any], Path]:
+    path = folder / FEATURES_FILE
+    stored = read_json(path)
+    if not isinstance(stored, Mapping) or "features" not in stored.get("featuresDict", {}):
+        raise UserError(f"{path} describes no features. It is damaged, or written by tensorflow-datasets before 4.5.")
+    return stored, path
+
+
+def _parse(feature: Mapping[str, Any], key: str) -> list[tuple[str, Leaf | str]]:
+    """Return the leaves at and below one feature by key; one that cannot be read is the name of its kind."""
     if "featuresDict" in feature:
         children = feature["featuresDict"].get("features", {})
         prefix = f"{key}/" if key else ""
-        return [leaf for name, child in children.items() for leaf in _parse(child, prefix + name, path)]
+        return [leaf for name, child in children.items() for leaf in _parse(child, prefix + name)]
     if key == STEPS and "sequence" in feature:
-        return _parse(feature["sequence"]["feature"], key, path)
+        return _parse(feature["sequence"]["feature"], key)
+    return [(key, _leaf(feature, key) or str(feature.get("pythonClassName", "unknown")).rsplit(".", 1)[-1])]
+
+
+def _leaf(feature: Mapping[str, Any], key: str) -> Leaf | None:
+    """Return one feature, or None for a kind that is not read."""
     if "text" in feature:
-        return [Leaf(key, "text", "string")]
+        return Leaf(key, "text", "string")
     if "classLabel" in feature:
-        return [Leaf(key, "tensor", "int64")]
+        return Leaf(key, "tensor", "int64")
     if "image" in feature:
         image = feature["image"]
-        return [Leaf(key, "image", image.get("dtype", "uint8"), _shape(image), image.get("encodingFormat") or "any")]
-    if "tensor" in feature:
-        return [_parse_tensor(feature["tensor"], key)]
-    kind = str(feature.get("pythonClassName", "unknown")).rsplit(".", 1)[-1]
-    raise UserError(
-        f"{path}: feature {key!r} is a {kind}, which is not read. Readable are Tensor, Scalar, Image, Text and "
-        "ClassLabel, below 'steps' or beside it. Write the dataset again without that feature."
-    )
+        return Leaf(key, "image", image.get("dtype", "uint8"), _shape(image), image.get("encodingFormat") or "any")
+    return _parse_tensor(feature["tensor"], key) if "tensor" in feature else None
 
 
-def _parse_tensor(tensor: Mapping[str, Any], key: str) -> Leaf:
+def _parse_tensor(tensor: Mapping[str, Any], key: str) -> Leaf | None:
     dtype = str(tensor.get("dtype", "float32"))
     if dtype in ("string", "object", "str"):
         return Leaf(key, "text", "string", _shape(tensor))
+    if not _known(dtype) or _shape(tensor).count(None) > 1:
+        return None
     return Leaf(key, "tensor", dtype, _shape(tensor), str(tensor.get("encoding") or "none").lower())
+
+
+def _known(dtype: str) -> bool:
+    """Return whether numpy knows the type: it lacks bfloat16, for one."""
+    try:
+        return np.dtype(dtype).kind in "biuf"
+    except TypeError:
+        return False
 
 
 def _shape(feature: Mapping[str, Any]) -> tuple[int | None, ...]:

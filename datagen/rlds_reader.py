@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen import example
+from datagen.columns import episode_value, step_column
 from datagen.features import FEATURES_FILE, METADATA, STEPS, Leaf, read_features
 from datagen.layout import DESCRIPTION_FILE, INCOMPLETE, INFO_FILE, STATISTICS_FILE, TEMPLATE, shard_name
 from datagen.tfrecord import read_records
@@ -66,6 +66,8 @@ class Dataset:
     description: Mapping[str, Any] | None
     # Split -> template of its file names.
     templates: Mapping[str, str] = field(repr=False, default_factory=dict)
+    # Whether episodes may lack declared features, and features that cannot be read are left out.
+    lenient: bool = False
 
     def shard_path(self, split: str, shard: int) -> Path:
         """Return the file of one shard."""
@@ -93,7 +95,7 @@ class Dataset:
     def _shard(self, path: Path, expected: int, *, verify: bool) -> Iterator[StoredEpisode]:
         count = 0
         for payload in read_records(path, verify=verify):
-            yield self._episode(payload, f"{path}, record {count},")
+            yield self.decode(payload, where=f"{path}, record {count},")
             count += 1
         if count != expected:
             raise UserError(
@@ -101,17 +103,20 @@ class Dataset:
                 "record, or belongs to another dataset: copy it again, or generate the dataset again."
             )
 
-    def _episode(self, payload: bytes, where: str) -> StoredEpisode:
+    def decode(self, payload: bytes, *, where: str) -> StoredEpisode:
+        """Return the episode of one record; `where` names the record in errors."""
         features = example.decode(payload, where=where)
         steps: dict[str, NDArray[Any] | list[bytes]] = {}
         metadata: dict[str, Any] = {}
         for leaf in self.leaves:
             if leaf.key not in features:
+                if self.lenient:
+                    continue
                 raise UserError(f"{where} lacks the feature {leaf.key!r} that {FEATURES_FILE} declares.")
             if leaf.stepwise:
-                steps[leaf.key.removeprefix(f"{STEPS}/")] = _column(features[leaf.key], leaf, where)
-            else:
-                metadata[leaf.key.removeprefix(f"{METADATA}/")] = _single(features[leaf.key], leaf, where)
+                steps[leaf.key.removeprefix(f"{STEPS}/")] = step_column(features[leaf.key], leaf, where)
+            elif len(features[leaf.key]) or not self.lenient:
+                metadata[leaf.key.removeprefix(f"{METADATA}/")] = episode_value(features[leaf.key], leaf, where)
         self._same_length(steps, where)
         return StoredEpisode(steps, metadata)
 
@@ -148,45 +153,11 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.broadcast_to(pixels[..., :3], (*pixels.shape[:2], 3)))
 
 
-def _column(values: example.Values, leaf: Leaf, where: str) -> NDArray[Any] | list[bytes]:
-    """Return one stored feature as a column with a leading step axis."""
-    if not isinstance(values, np.ndarray):
-        if leaf.kind != "tensor":
-            return list(values)
-        unpacked: NDArray[Any] = np.stack([_unpacked(value, leaf) for value in values])
-        return unpacked
-    try:
-        column: NDArray[Any] = values.reshape(-1, *_sizes(leaf)).astype(leaf.dtype, copy=False)
-    except ValueError as error:
-        raise UserError(f"{where} has {values.size} values of {leaf.key!r}, no multiple of {leaf.shape}.") from error
-    return column
+def open_dataset(path: Path, *, lenient: bool = False) -> Dataset:
+    """Open the dataset at `path`: its version folder, its name folder, or their parent when there is only one below.
 
-
-def _single(values: example.Values, leaf: Leaf, where: str) -> Any:
-    """Return one stored feature of the episode: a text, a number or an array."""
-    if not isinstance(values, np.ndarray):
-        if leaf.kind == "tensor":
-            return _unpacked(values[0], leaf)
-        if leaf.kind == "image":
-            return values[0]
-        texts = [value.decode() for value in values]
-        return texts if leaf.shape else texts[0]
-    array = values.astype(leaf.dtype, copy=False)
-    return array.reshape(_sizes(leaf)) if leaf.shape else array[0].item()
-
-
-def _sizes(leaf: Leaf) -> tuple[int, ...]:
-    return tuple(-1 if size is None else size for size in leaf.shape)
-
-
-def _unpacked(value: bytes, leaf: Leaf) -> NDArray[Any]:
-    """Return a tensor that is stored as bytes, compressed or not."""
-    raw = zlib.decompress(value) if leaf.encoding == "zlib" else value
-    return np.frombuffer(raw, dtype=leaf.dtype).reshape(_sizes(leaf))
-
-
-def open_dataset(path: Path) -> Dataset:
-    """Open the dataset at `path`: its version folder, its name folder, or their parent when there is only one below."""
+    With `lenient`, features of a kind that cannot be read are left out instead of refused, and episodes may lack some.
+    """
     folder = _find(Path(path))
     info = read_json(folder / INFO_FILE)
     suffix = info.get("fileFormat", "tfrecord")
@@ -198,10 +169,11 @@ def open_dataset(path: Path) -> Dataset:
         name=info["name"],
         version=info.get("version", folder.name),
         splits={split["name"]: tuple(int(n) for n in split.get("shardLengths", [])) for split in splits},
-        leaves=read_features(folder),
+        leaves=read_features(folder, skip_unknown=lenient),
         statistics=_optional(folder / STATISTICS_FILE),
         description=_optional(folder / DESCRIPTION_FILE),
         templates={split["name"]: split.get("filepathTemplate", TEMPLATE) for split in splits},
+        lenient=lenient,
     )
 
 

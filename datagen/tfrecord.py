@@ -5,8 +5,9 @@ Source: tensorflow/core/lib/io/record_writer.h. Integers are little-endian; a ch
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,10 +40,11 @@ def write_record(stream: BinaryIO, payload: bytes) -> int:
     return len(payload) + OVERHEAD
 
 
-def read_records(path: Path, *, verify: bool = True) -> Iterator[bytes]:
+def read_records(path: Path, *, verify: bool = True, wanted: Container[int] | None = None) -> Iterator[bytes]:
     """Yield the payloads of the file at `path`; a truncated or damaged file is a `UserError` that says where.
 
-    Without `verify`, checksums are skipped and only lengths are compared with the size of the file.
+    Without `verify`, checksums are skipped and only lengths are compared with the size of the file. With `wanted`, only
+    the records of these numbers are read and yielded; the others are passed over.
     """
     try:
         stream = path.open("rb")
@@ -52,14 +54,17 @@ def read_records(path: Path, *, verify: bool = True) -> Iterator[bytes]:
         size = path.stat().st_size
         offset, number = 0, 0
         while offset < size:
-            payload = _read_one(stream, path, number=number, offset=offset, left=size - offset, verify=verify)
-            yield payload
-            offset += len(payload) + OVERHEAD
+            length = _read_length(stream, path, number=number, offset=offset, left=size - offset, verify=verify)
+            if wanted is None or number in wanted:
+                yield _read_payload(stream, path, length, number=number, offset=offset, verify=verify)
+            else:
+                stream.seek(length + _CHECKSUM.size, os.SEEK_CUR)
+            offset += length + OVERHEAD
             number += 1
 
 
-def _read_one(stream: BinaryIO, path: Path, *, number: int, offset: int, left: int, verify: bool) -> bytes:
-    """Return the payload of the record that begins at `offset`, `left` bytes before the end of the file."""
+def _read_length(stream: BinaryIO, path: Path, *, number: int, offset: int, left: int, verify: bool) -> int:
+    """Return the payload's length of the record that begins at `offset`, `left` bytes before the end of the file."""
     header = stream.read(HEADER)
     if len(header) < HEADER:
         raise _damaged(path, number, offset, f"the file ends within a record's header ({left} of {HEADER} bytes)")
@@ -68,6 +73,11 @@ def _read_one(stream: BinaryIO, path: Path, *, number: int, offset: int, left: i
     (length,) = _LENGTH.unpack_from(header)
     if length + OVERHEAD > left:
         raise _damaged(path, number, offset, f"it needs {length + OVERHEAD} bytes and the file has {left} left")
+    return int(length)
+
+
+def _read_payload(stream: BinaryIO, path: Path, length: int, *, number: int, offset: int, verify: bool) -> bytes:
+    """Return the payload of `length` bytes at which the stream stands."""
     payload = stream.read(length)
     checksum = stream.read(_CHECKSUM.size)
     if len(payload) < length or len(checksum) < _CHECKSUM.size:

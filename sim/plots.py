@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -68,9 +69,9 @@ def _bar(chart: Histogram, index: int, height: float, style: str) -> Markup:
     slot = (WIDTH - 2 * MARGIN) / len(chart.counts)
     tall = (FLOOR - MARGIN) * height
     drawn = max(tall, 1.0) if count else 0.0
-    return Markup('<rect class="{}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"><title>{}</title></rect>').format(
-        style, MARGIN + index * slot, FLOOR - drawn, max(slot - 1.0, 0.6), drawn, _told(chart, index, style)
-    )
+    return Markup(
+        '<rect class="{}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"><title>{}</title></rect>'
+    ).format(style, MARGIN + index * slot, FLOOR - drawn, max(slot - 1.0, 0.6), drawn, _told(chart, index, style))
 
 
 def _told(chart: Histogram, index: int, style: str) -> str:
@@ -82,6 +83,7 @@ def _told(chart: Histogram, index: int, style: str) -> str:
 
 def _range(chart: Histogram) -> Markup:
     """Return the labels below: both ends of the range, or the names of the bins where they fit."""
+    texts: list[tuple[float, str, str]]
     if not chart.names:
         ends = ((MARGIN, "start", chart.edges[0]), (WIDTH - MARGIN, "end", chart.edges[-1]))
         texts = [(x, anchor, f"{value:.3g}") for x, anchor, value in ends]
@@ -112,15 +114,14 @@ def path_chart(title: str, x: Sequence[float], y: Sequence[float]) -> Markup:
         Markup('<line class="way" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" opacity="{:.2f}"/>').format(
             *p, *q, 0.3 + 0.7 * i / len(placed)
         )
-        for i, (p, q) in enumerate(zip(placed, placed[1:], strict=False))
+        for i, (p, q) in enumerate(pairwise(placed))
     )
     return Markup(
         '<figure class="path"><figcaption>{}</figcaption><svg viewBox="-6 -6 {} {}" role="img" aria-label="{}">'
-        '<rect class="plane" x="0" y="0" width="{}" height="{}"/>{}{}<circle class="begin" cx="{:.1f}" cy="{:.1f}" r="4"/>'
-        '<circle class="end" cx="{:.1f}" cy="{:.1f}" r="4"/></svg></figure>'
-    ).format(
-        title, SIDE + 12, SIDE + 12, title, SIDE, SIDE, _scale(span), lines, *placed[0], *placed[-1]
-    )
+        '<rect class="plane" x="0" y="0" width="{}" height="{}"/>{}{}'
+        '<circle class="begin" cx="{:.1f}" cy="{:.1f}" r="4"/><circle class="end" cx="{:.1f}" cy="{:.1f}" r="4"/>'
+        "</svg></figure>"
+    ).format(title, SIDE + 12, SIDE + 12, title, SIDE, SIDE, _scale(span), lines, *placed[0], *placed[-1])
 
 
 def _scale(span: float) -> Markup:
