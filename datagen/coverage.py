@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,14 @@ import numpy as np
 from datagen.bins import bin_edges, count_into
 from sim.errors import UserError
 from sim.files import read_json
-from sim.rates import wilson_bounds
 
 Draw = Mapping[str, Any]
 """What one episode drew: path of a knob -> number, list of numbers, or name."""
 
-COVERAGE_FILE = "coverage.json"
-BINS = 12
-CHANCE = 0.001
-"""Chance that any bin of a knob is called uneven although the filters do not look at the knob."""
+REPORT_FILE = "report.json"
+"""The report on filtering that a dataset may carry."""
 
+BINS = 12
 MOST_NAMES = 40
 OTHER = "other"
 
@@ -34,63 +32,52 @@ class Coverage:
 
     # Path, with the component in brackets where the knob has several: "cube.position[1]".
     knob: str
-    # Edges of the bins (one more than counts) of a number; names of a choice.
+    # Edges of the bins of a number (one more than counts); or names of the bins.
     edges: tuple[float, ...]
     names: tuple[str, ...]
     kept: tuple[int, ...]
     drawn: tuple[int, ...] = ()
-
-    @property
-    def uneven(self) -> tuple[int, ...]:
-        """Bins that the filters keep more or less often than the others, beyond what chance explains.
-
-        A bin is one whose Wilson interval, at a level corrected for the number of bins, leaves out the knob's overall
-        acceptance.
-        """
-        filled = [i for i, drawn in enumerate(self.drawn) if drawn]
-        if len(filled) < 2:
-            return ()
-        overall = sum(self.kept) / sum(self.drawn)
-        level = 1.0 - CHANCE / len(filled)
-        bounds = {i: wilson_bounds(min(self.kept[i], self.drawn[i]), self.drawn[i], level=level) for i in filled}
-        return tuple(i for i, (low, high) in bounds.items() if not low <= overall <= high)
-
-    def bin_text(self, index: int) -> str:
-        """Return what a bin stands for: "0.1 to 0.2", or its name."""
-        if self.names:
-            return self.names[index]
-        return f"{self.edges[index]:.3g} to {self.edges[index + 1]:.3g}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the coverage as it is stored."""
-        return asdict(self)
+    # What a test of kept against drawn found, in words, and whether the filters lean on this knob.
+    words: str = ""
+    leans: bool = False
 
 
-def coverage(kept: Iterable[Draw], drawn: Iterable[Draw] | None = None) -> tuple[Coverage, ...]:
+def coverage(kept: DrawValues, drawn: DrawValues | None = None) -> tuple[Coverage, ...]:
     """Return the coverage of every knob, in the order of their paths; `drawn` holds the kept ones and the rejected."""
-    return coverage_of(DrawValues(kept), None if drawn is None else DrawValues(drawn))
-
-
-def coverage_of(kept: DrawValues, drawn: DrawValues | None = None) -> tuple[Coverage, ...]:
-    """Return the coverage of every knob of draws whose values were taken in already."""
     return tuple(_covered(knob, kept, drawn) for knob in sorted((drawn or kept).knobs()))
 
 
-def stored_coverage(folder: Path) -> tuple[Coverage, ...]:
-    """Return what the dataset in `folder` says of its draws; nothing where it does not."""
-    path = folder / COVERAGE_FILE
-    if not path.exists():
-        return ()
-    names = ("edges", "names", "kept", "drawn")
-    try:
-        return tuple(Coverage(str(each["knob"]), *(tuple(each[name]) for name in names)) for each in read_json(path))
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error!r}): copy it again, or remove it.") from error
-
-
 def counted(bins: Coverage, values: DrawValues) -> Coverage:
-    """Return `bins` with the kept counts of `values`, and the drawn ones that it has."""
+    """Return `bins` with the kept counts of `values`."""
     return replace(bins, kept=_counts(bins, values))
+
+
+def reported(folder: Path) -> dict[str, tuple[Coverage, ...]]:
+    """Return what the report in a dataset's folder says of kept against drawn: split -> knobs; empty without one."""
+    path = folder / REPORT_FILE
+    if not path.exists():
+        return {}
+    try:
+        found = {
+            split: tuple(_reported(entry) for entry in told.get("knobs", ()))
+            for split, told in sorted(read_json(path).items())
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error!r}): copy it again, or remove it.") from error
+    return {split: rows for split, rows in found.items() if rows}
+
+
+def _reported(entry: Mapping[str, Any]) -> Coverage:
+    cells = entry.get("cells", ())
+    return Coverage(
+        str(entry["knob"]),
+        (),
+        tuple(str(cell["cell"]) for cell in cells),
+        tuple(int(cell["kept"]) for cell in cells),
+        tuple(int(cell["drawn"]) for cell in cells),
+        words=str(entry.get("words", "")),
+        leans=bool(entry.get("leans")),
+    )
 
 
 def flat(draw: Draw) -> dict[str, float | str]:
@@ -141,9 +128,8 @@ def _covered(knob: str, kept: DrawValues, drawn: DrawValues | None) -> Coverage:
         names = sorted(common[:MOST_NAMES]) + ([OTHER] if len(common) > MOST_NAMES else [])
         bins = Coverage(knob, (), tuple(names), ())
     else:
-        values = np.asarray(every.numbers.get(knob) or kept.numbers.get(knob, array("d")))
-        bins = Coverage(knob, tuple(bin_edges(values, bins=BINS).tolist()), (), ())
-    return Coverage(knob, bins.edges, bins.names, _counts(bins, kept), _counts(bins, drawn) if drawn else ())
+        bins = Coverage(knob, tuple(bin_edges(np.asarray(every.numbers[knob]), bins=BINS).tolist()), (), ())
+    return replace(bins, kept=_counts(bins, kept), drawn=_counts(bins, drawn) if drawn else ())
 
 
 def _counts(bins: Coverage, values: DrawValues) -> tuple[int, ...]:

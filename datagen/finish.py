@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from datagen.card import write_card
 from datagen.features import FEATURES_FILE, Leaf, rlds_features, to_json
 from datagen.filters import FilterReport
 from datagen.journal import Journal
@@ -116,6 +118,7 @@ def finish(
     write_json(place.growing / EPISODES_FILE, {split: _index(done) for split, done in splits.items()})
     if report is not None:
         write_json(place.growing / REPORT_FILE, report)
+    write_card(place.growing, about=about, statistics=statistics, sentences=_sentences(splits))
     write_manifest(place.growing, shards=described, report=report or {})
     journal.publish()
     return about
@@ -123,6 +126,15 @@ def finish(
 
 def _index(split: FinishedSplit) -> dict[str, Any]:
     return {"seeds": list(split.seeds), "start_distances": list(split.start_distances)}
+
+
+def _sentences(splits: Mapping[str, FinishedSplit]) -> dict[str, Counter[str]]:
+    """Return split -> sentence -> episodes."""
+    counts = {split: Counter[str]() for split in splits}
+    for split, done in splits.items():
+        for record in done.shards:
+            counts[split].update(record.sentences)
+    return counts
 
 
 def _rename_shards(journal: Journal, splits: Mapping[str, FinishedSplit]) -> dict[str, dict[str, Any]]:
@@ -135,5 +147,7 @@ def _rename_shards(journal: Journal, splits: Mapping[str, FinishedSplit]) -> dic
             if found is None:
                 raise FileNotFoundError(f"shard {number} of {split} was recorded and is gone from {journal.work}")
             found.replace(journal.place.growing / name)
-            described[name] = {"split": split, **asdict(record)}
+            told = asdict(record)
+            del told["sentences"]
+            described[name] = {"split": split, **told}
     return described

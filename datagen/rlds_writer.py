@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -41,6 +42,8 @@ class ShardRecord:
     steps: int
     size: int
     sha256: str
+    # Sentence -> episodes.
+    sentences: Mapping[str, int] = field(default_factory=dict)
 
 
 def encode_jpeg(frame: NDArray[np.uint8]) -> bytes:
@@ -122,11 +125,21 @@ def _scalar(value: str | int | bool, leaf: Leaf) -> example.Values:
 def write_shard(path: Path, records: Iterable[EpisodeRecord], *, leaves: tuple[Leaf, ...]) -> ShardRecord:
     """Write the records to the shard at `path`, whole or not at all."""
     episodes, steps, size = 0, 0, 0
+    sentences = Counter[str]()
     with written_whole(path) as beside:
         with beside.open("wb") as stream:
             for record in records:
                 size += write_record(stream, serialize(record, leaves=leaves))
                 steps += len(record.steps["action"])
                 episodes += 1
+                sentences.update(_sentence(record))
         digest = sha256(beside)
-    return ShardRecord(episodes=episodes, steps=steps, size=size, sha256=digest)
+    return ShardRecord(
+        episodes=episodes, steps=steps, size=size, sha256=digest, sentences=dict(sorted(sentences.items()))
+    )
+
+
+def _sentence(record: EpisodeRecord) -> list[str]:
+    """Return the sentence of an episode, or nothing where it has none."""
+    column = record.steps.get("language_instruction", [])
+    return [text.decode() for text in column[:1] if isinstance(text, bytes)]

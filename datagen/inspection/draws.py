@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from datagen.coverage import Coverage, DrawValues, counted, coverage_of
+from datagen.coverage import Coverage, DrawValues, counted, coverage
 
 BATCH = 20_000
 """Draws after which the bins are fixed; what comes later is counted into them."""
@@ -18,11 +18,9 @@ DRAW = "draw"
 class Draws:
     """The draws seen so far, by the key of the text that holds them."""
 
-    def __init__(self, reference: Iterable[Coverage] = ()) -> None:
-        """Begin with none; `reference` is what the dataset itself says of its draws: bins, and counts of all drawn."""
+    def __init__(self) -> None:
+        """Begin with none."""
         self._bins: dict[str, dict[str, Coverage]] = {}
-        if found := {each.knob: each for each in reference}:
-            self._bins[DRAW] = {knob: replace(each, kept=()) for knob, each in found.items()}
         self._waiting: dict[str, DrawValues] = {}
 
     def add(self, key: str, draw: Mapping[str, Any]) -> None:
@@ -33,18 +31,14 @@ class Draws:
             self._count(key)
 
     def _count(self, key: str) -> None:
-        """Count the waiting draws into bins."""
-        waiting = self._waiting.pop(key, DrawValues())
+        """Count the waiting draws into bins; knobs that are new get bins of their own."""
+        waiting = self._waiting.pop(key)
         bins = self._bins.setdefault(key, {})
-        fresh = DrawValues()
-        fresh.numbers = {knob: v for knob, v in waiting.numbers.items() if knob not in bins}
-        fresh.names = {knob: v for knob, v in waiting.names.items() if knob not in bins}
         for knob, each in bins.items():
             new = counted(each, waiting).kept
-            bins[knob] = replace(
-                each, kept=tuple(a + b for a, b in zip(each.kept or (0,) * len(new), new, strict=True))
-            )
-        bins |= {each.knob: each for each in coverage_of(fresh)}
+            bins[knob] = replace(each, kept=tuple(a + b for a, b in zip(each.kept, new, strict=True)))
+        for each in coverage(waiting):
+            bins.setdefault(each.knob, each)
 
     def coverages(self) -> dict[str, tuple[Coverage, ...]]:
         """Return the coverage of every component, by the key of the text that holds it."""

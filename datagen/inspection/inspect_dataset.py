@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from datagen.coverage import stored_coverage
 from datagen.inspection.page import write_page
 from datagen.inspection.picks import Picks, pick
 from datagen.inspection.result import InspectResult
@@ -53,13 +52,12 @@ def inspect_dataset(config: InspectConfig) -> InspectResult:
         raise UserError(f"{dataset.path} declares no episodes. Nothing can be said of an empty dataset.")
     roles = find_roles(dataset.leaves, dataset.description)
     picks = pick(dataset.splits, episodes=config.episodes, seed=config.seed)
-    reference = stored_coverage(dataset.path)
-    survey = Survey(roles, seed=config.seed, reference=reference)
+    survey = Survey(roles, seed=config.seed)
     shots = _read(dataset, picks, survey, total=min(config.episodes or total, total))
     if not survey.episodes:
         first = survey.findings.listed()[0]
         raise UserError(f"No episode of {dataset.path} could be read. {first.split} {first.episode}: {first.reason}")
-    result = summarize(dataset, survey, sampled=picks.read is not None, page=page, reference=reference)
+    result = summarize(dataset, survey, sampled=picks.read is not None, page=page)
     write_page(result, shots)
     return result
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from datagen.coverage_chart import knob_chart
 from datagen.inspection.findings import KINDS
 from datagen.inspection.result import InspectResult, number_text
 from datagen.inspection.shots import Shot
@@ -15,7 +16,7 @@ from sim.files import write_bytes
 from sim.pages import page_environment
 from sim.plots import Histogram, histogram
 
-LONG = 40
+LONG = 20
 """Most rows of a table of texts on the page; --json has all."""
 
 
@@ -28,7 +29,9 @@ def build_page(result: InspectResult, shots: Sequence[Shot]) -> str:
     """Return the page as HTML; whatever comes from the dataset is escaped."""
     environment = page_environment(Path(__file__).parent.parent / "templates")
     environment.filters.update(number=number_text)
-    environment.globals.update(kinds=KINDS, long=LONG, of_number=of_number, of_lengths=of_lengths, of_knob=of_knob)
+    environment.globals.update(
+        kinds=KINDS, long=LONG, of_number=of_number, of_lengths=of_lengths, knob_chart=knob_chart
+    )
     ordered = sorted(shots, key=lambda shot: (shot.split, shot.number))
     return environment.get_template("inspect.html").render(result=result, shots=ordered)
 
@@ -46,11 +49,3 @@ def of_lengths(lengths: Mapping[str, Any]) -> Markup:
     """Return the histogram of steps per episode."""
     found = lengths["histogram"]
     return histogram(Histogram("steps per episode", found["edges"], found["counts"]))
-
-
-def of_knob(row: Mapping[str, Any]) -> Markup:
-    """Return the histogram of one component of a draw, with what was drawn behind it where that is known."""
-    note = f"kept unevenly at {', '.join(row['uneven'])}" if row["uneven"] else ""
-    return histogram(
-        Histogram(row["knob"], row["edges"], row["kept"], names=row["names"], behind=row["drawn"], note=note)
-    )

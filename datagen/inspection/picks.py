@@ -38,6 +38,6 @@ def pick(splits: Mapping[str, Sequence[int]], *, episodes: int | None, seed: int
         chosen = [every[i] for i in sorted(order.tolist())]
         read = {split: [number for each, number in chosen if each == split] for split in splits}
     count = min(TRAJECTORIES, len(chosen))
-    order = generator(seed, "inspect", "trajectories").choice(len(chosen), size=count, replace=False) if count else ()
-    drawn = [chosen[int(i)] for i in order]
+    shown = generator(seed, "inspect", "trajectories").choice(len(chosen), size=count, replace=False)
+    drawn = [chosen[i] for i in shown.tolist()]
     return Picks(read, frozenset(drawn), frozenset(drawn[:FILMED]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datagen.coverage import Coverage
 from datagen.inspection.findings import Finding
 
 ROWS = 8
@@ -42,8 +43,10 @@ class InspectResult:
     exact: bool
     # Key of the episodes' texts -> [value, episodes], where there are few different ones.
     metadata: Mapping[str, Any]
-    # Key of a JSON text -> coverage of each component; "uneven" holds bins that the filters favour or avoid.
-    coverage: Mapping[str, Any]
+    # Key of a JSON text -> how often each component took which value.
+    coverage: Mapping[str, tuple[Coverage, ...]]
+    # Split -> kept against drawn for each knob, as the dataset's own report says it.
+    filtered: Mapping[str, tuple[Coverage, ...]]
     # Kind -> how many, and the first of each kind.
     suspicious: Mapping[str, int]
     findings: tuple[Finding, ...]
@@ -78,7 +81,7 @@ def _parts(result: InspectResult) -> Iterator[Any]:
         if pairs:
             yield _counts(title, pairs)
     yield from (escape(line) for line in (*result.assumed, *result.not_found, *result.remarks))
-    yield from _uneven(result)
+    yield from _leaning(result)
     yield _suspicious(result)
     yield f"Page: {escape(str(result.page))}"
 
@@ -117,14 +120,11 @@ def _counts(title: str, pairs: tuple[tuple[str, int], ...]) -> Any:
     return table
 
 
-def _uneven(result: InspectResult) -> Iterator[str]:
-    """Yield a sentence for every knob that the filters keep unevenly."""
+def _leaning(result: InspectResult) -> Iterator[str]:
+    """Yield a sentence for every knob on which the filters lean."""
     from rich.markup import escape
 
-    for rows in result.coverage.values():
-        for row in rows:
-            if row["uneven"]:
-                yield escape(f"Kept unevenly: {row['knob']} at {', '.join(row['uneven'])}.")
+    yield from (escape(row.words) for rows in result.filtered.values() for row in rows if row.leans)
 
 
 def _suspicious(result: InspectResult) -> Any:

@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 from datagen.inspection.checks import numbers, pictures, pixels, sentences
 from datagen.inspection.roles import Column, Roles
 from datagen.rlds_reader import StoredEpisode
-from datagen.rlds_writer import encode_jpeg
 from sim.charts import Chart, Series
 
 STRIP, CAMERAS = 7, 3
 """Most frames of a filmstrip, and most cameras that are shown."""
 
-THUMBNAIL = 144
+THUMBNAIL = 128
 """Least height of a frame in a filmstrip, pixels, where the stored one is larger."""
+
+QUALITY = 85
 
 POINTS = 400
 """Most steps that a curve shows."""
@@ -77,8 +79,8 @@ def _charts(episode: StoredEpisode, roles: Roles) -> Iterator[Chart]:
         values = numbers(episode, column)[steps]
         for group in _groups(column, roles):
             series = [Series(column.names[i], steps, values[:, i].tolist()) for i in group]
-            names = "" if len(group) == column.size and column.size > 1 else f" [{_span(column, group)}]"
-            yield Chart(f"{column.key}{names}", series, x_label="step")
+            title = column.key if len(group) > 1 or column.size == 1 else f"{column.key} [{column.names[group[0]]}]"
+            yield Chart(title, series, x_label="step")
 
 
 def _groups(column: Column, roles: Roles) -> Iterator[list[int]]:
@@ -91,12 +93,6 @@ def _groups(column: Column, roles: Roles) -> Iterator[list[int]]:
         yield [gripper]
 
 
-def _span(column: Column, group: list[int]) -> str:
-    """Return the names of a group: "x, y, z", or "0 to 5" where they are numbers."""
-    names = [column.names[i] for i in group]
-    return f"{names[0]} to {names[-1]}" if len(names) > 1 and names[0].isdigit() else ", ".join(names)
-
-
 def _strip(episode: StoredEpisode, camera: str) -> list[dict[str, Any]]:
     """Return frames of one camera as data URIs; those that cannot be decoded are left out."""
     stored = pictures(episode, camera)
@@ -106,7 +102,8 @@ def _strip(episode: StoredEpisode, camera: str) -> list[dict[str, Any]]:
             picture = pixels(stored[step])
         except Exception:  # A broken picture is told among the findings; the strip shows the others.
             continue
-        data = base64.b64encode(encode_jpeg(_smaller(picture))).decode("ascii")
+        small = simplejpeg.encode_jpeg(_smaller(picture), quality=QUALITY, colorspace="RGB")
+        data = base64.b64encode(small).decode("ascii")
         frames.append({"step": step, "source": f"data:image/jpeg;base64,{data}"})
     return frames
 
@@ -116,5 +113,5 @@ def _smaller(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     factor = max(1, min(picture.shape[:2]) // THUMBNAIL)
     height, width = picture.shape[0] // factor * factor, picture.shape[1] // factor * factor
     blocks = picture[:height, :width].reshape(height // factor, factor, width // factor, factor, 3)
-    mean: NDArray[np.uint8] = blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+    mean: NDArray[np.uint8] = np.ascontiguousarray(blocks.mean(axis=(1, 3)).round().astype(np.uint8))
     return mean

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from datagen.bins import bin_edges, count_into
-from datagen.coverage import Coverage
+from datagen.coverage import REPORT_FILE, reported
 from datagen.features import STEPS, Leaf, unread_features
 from datagen.inspection.draws import DRAW
 from datagen.inspection.result import InspectResult
@@ -25,10 +25,8 @@ FEW = 40
 Counts = tuple[tuple[str, int], ...]
 
 
-def summarize(
-    dataset: Dataset, survey: Survey, *, sampled: bool, page: Path, reference: Sequence[Coverage]
-) -> InspectResult:
-    """Return what was found; `reference` is what the dataset itself says of the draws that it kept and rejected."""
+def summarize(dataset: Dataset, survey: Survey, *, sampled: bool, page: Path) -> InspectResult:
+    """Return what was found."""
     remarks = survey.settle()
     statistics = survey.statistics()
     declared = {split: sum(lengths) for split, lengths in sorted(dataset.splits.items())}
@@ -50,8 +48,9 @@ def summarize(
         states={column.key: statistics[column.key] for column in roles.states},
         exact=survey.exact,
         metadata={key: _ordered(counts) for key, counts in sorted(survey.metadata.items()) if len(counts) <= FEW},
-        coverage=_coverage(survey, reference),
-        suspicious={kind: count for kind, count in survey.findings.counts.most_common()},
+        coverage=survey.draws.coverages(),
+        filtered=reported(dataset.path),
+        suspicious=dict(survey.findings.counts.most_common()),
         findings=survey.findings.listed(),
         assumed=roles.assumed,
         remarks=(*remarks, *_remarks(survey)),
@@ -98,15 +97,6 @@ def _cameras(leaves: Sequence[Leaf], roles: Roles) -> dict[str, str]:
     return found
 
 
-def _coverage(survey: Survey, reference: Sequence[Coverage]) -> dict[str, list[dict[str, Any]]]:
-    """Return the coverage of every JSON text, with the bins that the filters keep unevenly, in words."""
-    uneven = {each.knob: [each.bin_text(i) for i in each.uneven] for each in reference}
-    return {
-        key: [row.to_json() | {"uneven": uneven.get(row.knob, []) if key == DRAW else []} for row in rows]
-        for key, rows in survey.draws.coverages().items()
-    }
-
-
 def _remarks(survey: Survey) -> list[str]:
     said = []
     if not survey.exact:
@@ -128,4 +118,6 @@ def _not_found(dataset: Dataset, survey: Survey) -> list[str]:
         said.append(f"{key} is {what} and not summarized.")
     if DRAW not in survey.draws.coverages():
         said.append(f"No draw of randomization knobs found; looked for a JSON text {DRAW} in the episodes' metadata.")
+    elif not (dataset.path / REPORT_FILE).exists():
+        said.append(f"What was drawn before filtering is not known; looked for {REPORT_FILE}.")
     return said

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.coverage import Coverage
 from datagen.inspection.checks import faults, numbers, sentences
 from datagen.inspection.draws import Draws
 from datagen.inspection.findings import Finding, Findings
@@ -29,8 +28,8 @@ OTHERS = "(others)"
 class Survey:
     """What was seen so far."""
 
-    def __init__(self, roles: Roles, *, seed: int, reference: Sequence[Coverage] = ()) -> None:
-        """Begin with nothing seen; `reference` is what the dataset itself says of its draws."""
+    def __init__(self, roles: Roles, *, seed: int) -> None:
+        """Begin with nothing seen."""
         self.roles, self._seed = roles, seed
         width = sum(column.size for column in roles.columns)
         self._moments, self._sample = Moments(width), Reservoir(width)
@@ -40,7 +39,7 @@ class Survey:
         self.sentences: Counter[str] = Counter()
         self.tasks: Counter[str] = Counter()
         self.metadata: dict[str, Counter[str]] = {}
-        self.draws = Draws(reference)
+        self.draws = Draws()
         self.findings = Findings()
         self._suspects = Suspects(roles)
 
