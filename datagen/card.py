@@ -33,8 +33,8 @@ def write_card(
 ) -> None:
     """Write README.md and card.html of the dataset in `folder`.
 
-    `about` and `statistics` are the contents of demomill.json and dataset_statistics.json. A report.json that lies there
-    already is told too. Nothing else goes in: no time, no machine.
+    `about` and `statistics` are the contents of demomill.json and dataset_statistics.json. A report.json that lies
+    there already is told too. Nothing else goes in: no time, no machine.
     """
     facts = card_facts(about=about, statistics=statistics, sentences=sentences, knobs=reported(folder))
     write_bytes(folder / README, as_markdown(facts).encode())

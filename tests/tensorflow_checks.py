@@ -3,15 +3,19 @@
 test_rlds_tensorflow.py runs this file in a process of its own.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from datagen.features import ANNOTATIONS
 from datagen.generate import GenerateConfig, generate
+from datagen.loaders import snippets
 from datagen.progress import silent
 from datagen.rlds_reader import open_dataset
-from tests.datagen_doubles import ANNOTATOR, ToyEnv, ToyPolicy
+from tests.datagen_doubles import ANNOTATOR, RENDERER, ToyEnv, ToyPolicy
+from tests.foreign_layouts import LAYOUTS, write_foreign
 
 
 def flat(step, prefix=""):
@@ -65,6 +69,48 @@ def test_tensorflow_reads_our_dataset_with_equal_content(tmp_path, annotations):
         assert len(ours) == len(theirs) == count
         for a, b in zip(ours, theirs, strict=True):
             assert_equal_episodes(a, b)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_layouts_of_others_are_what_tensorflow_datasets_reads(tmp_path, name):
+    folder = write_foreign(tmp_path, name)
+    theirs = list(tfds.builder_from_directory(str(folder)).as_dataset(split="train", shuffle_files=False))
+    ours = list(open_dataset(folder).episodes("train"))
+    assert len(ours) == len(theirs) == 6
+    for a, b in zip(ours, theirs, strict=True):
+        assert_equal_episodes(a, b)
+
+
+@pytest.mark.parametrize("cameras", [("image",), ("image", "wrist_image")])
+def test_the_code_on_the_card_loads_the_dataset(tmp_path, monkeypatch, cameras):
+    """Run the card's own code: the reading loops, and the entries of OpenVLA and Octo on a batched trajectory."""
+    config = GenerateConfig(
+        task="lift_cube", out=tmp_path, episodes=3, image_size=32, cameras=cameras, unit_episodes=8, workers=0
+    )
+    path = generate(config, policy=ToyPolicy(), progress=silent, worlds=lambda: ToyEnv(8), renderer=RENDERER).path
+    code = {each.title: each.code for each in snippets(open_dataset(path).description)}
+    monkeypatch.chdir(tmp_path)
+    for title in ("tensorflow-datasets", "demomill"):
+        seen = {}
+        exec(compile(code[title], title, "exec"), seen)
+        assert seen.get("actions", seen.get("action")).shape[-1] == 7
+    registries = ("OXE_DATASET_CONFIGS", "OXE_STANDARDIZATION_TRANSFORMS", "OXE_NAMED_MIXTURES")
+    names = SimpleNamespace(POS_QUAT="POS_QUAT", EEF_POS="EEF_POS")
+    encodings = dict.fromkeys(("StateEncoding", "ActionEncoding", "ProprioEncoding"), names)
+    for title in ("OpenVLA", "Octo"):
+        space = {**{name: {} for name in registries}, **encodings}
+        exec(compile(code[title], title, "exec"), space)
+        entry = space["OXE_DATASET_CONFIGS"]["lift_cube_v1"]
+        assert entry["image_obs_keys"] == {
+            "primary": "image", "secondary": None, "wrist": "wrist_image" if len(cameras) > 1 else None
+        }  # fmt: skip
+        episode = next(iter(tfds.builder_from_directory(str(path)).as_dataset(split="train")))
+        batched = next(iter(episode["steps"].batch(1000)))
+        done = space["OXE_STANDARDIZATION_TRANSFORMS"]["lift_cube_v1"](batched)
+        key = "proprio" if title == "Octo" else entry["state_obs_keys"][0]
+        assert done["observation"][key].shape[-1] == 8
+        assert done["action"].shape[-1] == 7
+        assert done["language_instruction"].dtype.name == "string"
 
 
 def _foreign_builder(folder):

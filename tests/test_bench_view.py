@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from sim.charts import Chart, Series, line_chart, ticks
 from bench.episode_log import encode
 from bench.metrics import Metrics
 from bench.record import frame_folder
@@ -18,6 +17,7 @@ from bench.sections import sections_from
 from bench.summary import summarize
 from bench.table import mean_text, percent, results_table
 from bench.view import build_page, write_page
+from sim.charts import Chart, Series, line_chart, ticks
 from sim.errors import UserError
 
 HOST, POLICY = "robosuite:Lift", "vla <b>"

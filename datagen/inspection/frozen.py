@@ -24,7 +24,7 @@ USUAL = 3
 """How many times the usual number of repeats a frozen sensor shows: a slow camera repeats itself in every episode."""
 
 MOVES = 0.1
-"""Share of its range within the episode that an action sweeps meanwhile to count as moving."""
+"""Share of its range, in the episode and in the dataset, that an action sweeps meanwhile to count as moving."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Run:
     place: Place
     start: int
     repeats: int
+    # What each action of the arm sweeps meanwhile (d,).
+    swept: NDArray[np.float64]
 
 
 class FrozenSensors:
@@ -53,16 +55,23 @@ class FrozenSensors:
             self._lengths.setdefault(sensor, Counter())[repeats] += 1
             runs = self._runs.setdefault(sensor, [])
             if repeats >= REPEATS:
-                runs.append(Run(place, start, repeats))
+                runs.append(Run(place, start, repeats, np.ptp(arm[start : start + repeats + 1], axis=0)))
                 if len(runs) > 2 * LISTED:
                     self._runs[sensor] = sorted(runs, key=lambda run: (-run.repeats, run.place))[:LISTED]
 
-    def findings(self) -> Iterator[Finding]:
-        """Yield the episodes in which a sensor stands still for longer than is usual in this dataset."""
+    def findings(self, samples: Mapping[str, NDArray[np.float64]]) -> Iterator[Finding]:
+        """Yield the episodes in which a sensor stands still for longer than is usual in this dataset.
+
+        `samples` holds rows (k, d) of the actions, from which their range is taken: the middle 90 %.
+        """
+        arm = self._arm(samples)
+        arm = arm[np.isfinite(arm).all(axis=1)]
+        ranges = np.ptp(np.quantile(arm, [0.05, 0.95], axis=0), axis=0) if arm.size else np.zeros(arm.shape[1])
         for sensor, runs in sorted(self._runs.items()):
             usual = _median(self._lengths[sensor])
             for run in runs:
-                if run.repeats >= max(REPEATS, USUAL * usual):
+                moves = bool((run.swept > MOVES * ranges).any())
+                if moves and run.repeats >= max(REPEATS, USUAL * usual):
                     split, episode = run.place
                     told = f"{sensor} stays the same from step {run.start} to {run.start + run.repeats}"
                     yield Finding("frozen sensor", split, episode, f"{told} while the actions move")
@@ -83,7 +92,7 @@ class FrozenSensors:
             yield "the state", (state[1:] == state[:-1]).all(axis=1)
 
     def _arm(self, columns: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Return the actions (T, d) without the gripper's and those that do not vary."""
+        """Return the actions (T, d) without the gripper's."""
         kept = []
         for column in self._roles.actions:
             values = columns[column.key]
@@ -91,8 +100,7 @@ class FrozenSensors:
                 values = np.delete(values, self._roles.gripper[1], axis=1)
             if "terminate" not in column.key:
                 kept.append(values)
-        joined = np.concatenate(kept, axis=1) if kept else np.zeros((0, 0))
-        return joined[:, np.ptp(joined, axis=0) > 0] if len(joined) else joined
+        return np.concatenate(kept, axis=1) if kept else np.zeros((0, 0))
 
 
 def _joined(columns: tuple[Column, ...], values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:

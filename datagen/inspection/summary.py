@@ -62,9 +62,8 @@ def _sample(survey: Survey, total: int, *, sampled: bool) -> str:
     read = survey.episodes.total()
     if sampled:
         return f"A sample: {read:,} of {total:,} episodes, drawn at random from all splits."
-    return (
-        f"All {total:,} episodes." if read == total else f"{read:,} of {total:,} episodes; the others are unreadable."
-    )
+    left = total - read
+    return f"{read:,} of {total:,} episodes; {left:,} could not be read." if left else f"All {total:,} episodes."
 
 
 def _lengths(lengths: Counter[int]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Suspects:
     def findings(self, samples: Columns) -> Iterator[Finding]:
         """Yield what turned out to be suspicious; `samples` holds rows (k, d) of each numeric column."""
         yield from self._extremes.findings(samples)
-        yield from self._frozen.findings()
+        yield from self._frozen.findings(samples)
         yield from self._quaternions.findings()
         if self._still_count <= STILL * self._episodes:
             for split, episode in self._still:
