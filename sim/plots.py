@@ -21,7 +21,7 @@ SIDE = 240
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts in bins; `behind` are those of a larger set, drawn behind them on a scale of its own total."""
+    """Counts in bins; `behind` are those of the larger set that they are a part of."""
 
     title: str
     # Bin edges, one more than counts; empty where `names` label the bins.
@@ -34,11 +34,9 @@ class Histogram:
 
 def histogram(chart: Histogram) -> Markup:
     """Return the histogram as an SVG figure with its range below; hovering over a bar tells its bin and count."""
-    shares = _shares(chart.counts)
-    behind = _shares(chart.behind)
-    top = max([*shares, *behind, 1e-12])
-    bars = [_bar(chart, i, share / top, "behind") for i, share in enumerate(behind)]
-    bars += [_bar(chart, i, share / top, "bar") for i, share in enumerate(shares)]
+    top = max([*chart.counts, *chart.behind, 1])
+    bars = [_bar(chart, i, count / top, "behind") for i, count in enumerate(chart.behind)]
+    bars += [_bar(chart, i, count / top, "bar") for i, count in enumerate(chart.counts)]
     note = Markup(' <span class="soft">{}</span>').format(chart.note) if chart.note else ""
     return Markup(
         '<figure class="hist"><figcaption>{}{}</figcaption><svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}'
@@ -56,11 +54,6 @@ def histogram(chart: Histogram) -> Markup:
         FLOOR,
         _range(chart),
     )
-
-
-def _shares(counts: Sequence[int]) -> list[float]:
-    total = sum(counts)
-    return [count / total for count in counts] if total else []
 
 
 def _bar(chart: Histogram, index: int, height: float, style: str) -> Markup:

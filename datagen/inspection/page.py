@@ -41,7 +41,7 @@ def of_number(row: Mapping[str, Any]) -> Markup:
     found = row["histogram"]
     if not found["counts"]:
         return Markup('<figure class="hist"><figcaption>{} (no data)</figcaption></figure>').format(row["name"])
-    note = f"{number_text(row['mean'])} ± {number_text(row['std'])}"
+    note = f"{row['mean']:.3g} ± {row['std']:.3g}"
     return histogram(Histogram(str(row["name"]), found["edges"], found["counts"], note=note))
 
 
