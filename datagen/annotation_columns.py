@@ -8,8 +8,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.features import POINTS, point_key
 from datagen.rlds_writer import Column
+from datagen.schema import POINTS, point_key
 from datagen.units import StateEpisode
 from sim.instances import FIRST_OBJECT, Annotations, bounding_box, instance_names
 from sim.rotations import canonical_sign, wxyz_to_xyzw

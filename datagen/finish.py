@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from datagen.card import write_card
-from datagen.features import FEATURES_FILE, Leaf, rlds_features, to_json
+from datagen.features import FEATURES_FILE, Leaf, to_json
 from datagen.filters import FilterReport
 from datagen.journal import Journal
 from datagen.layout import (
@@ -22,6 +22,7 @@ from datagen.layout import (
 )
 from datagen.manifest import write_manifest
 from datagen.rlds_writer import ShardRecord
+from datagen.schema import rlds_features
 from sim import conventions
 from sim.files import write_json
 from sim.instances import FIRST_OBJECT

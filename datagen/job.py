@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from datagen.features import ANNOTATIONS
 from datagen.filters import FilterConfig
 from datagen.finish import Description
 from datagen.layout import Place, dataset_name
 from datagen.quotas import QuotaConfig
+from datagen.schema import ANNOTATIONS
 from sim.episodes import EnvSpec, PolicySpec
 from sim.errors import UserError, unknown
 from sim.instances import instance_names

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.features import POINTS, point_key
 from datagen.rlds_reader import StoredEpisode
+from datagen.schema import POINTS, point_key
 
 
 def points(episode: StoredEpisode) -> NDArray[np.float32]:

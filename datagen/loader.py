@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.downscale import downscale
-from datagen.features import POINTS
 from datagen.interleave import Location, Mixture, Stream
 from datagen.interleave import sample_numbers as sample_numbers
 from datagen.labels import keyframes, points
 from datagen.mixture import MixConfig, Normalization, Source, open_sources
 from datagen.rlds_reader import StoredEpisode
+from datagen.schema import POINTS
 from sim.conventions import Convention
 from sim.errors import UserError
 

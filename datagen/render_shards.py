@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.annotation_columns import AnnotationColumns, places, pose_columns
-from datagen.features import Leaf, rlds_features
+from datagen.features import Leaf
 from datagen.rlds_writer import EpisodeRecord, ShardRecord, encode_jpeg, step_columns, write_shard
+from datagen.schema import rlds_features
 from datagen.unit_files import load_episodes
 from datagen.units import Rejected, StateEpisode
 from sim.engine import Values
@@ -56,7 +57,7 @@ class RenderSettings:
     metadata: Mapping[str, str]
     # The renderer as "module:Class".
     renderer: str = RENDERER
-    # What is stored beside the frames, see `features.ANNOTATIONS`.
+    # What is stored beside the frames, see `schema.ANNOTATIONS`.
     annotations: tuple[str, ...] = ()
 
     def leaves(self) -> tuple[Leaf, ...]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from datagen.dataset_statistics import dataset_statistics
-from datagen.features import rlds_features
 from datagen.filters import FilterConfig, FilterReport, reasons
 from datagen.finish import Description, FinishedSplit, finish
 from datagen.generate import GenerateResult, finished_result
@@ -21,6 +20,7 @@ from datagen.progress import Progress, Show, silent
 from datagen.quotas import Selection
 from datagen.render_shards import episode_record, placed
 from datagen.rlds_writer import EpisodeRecord, ShardRecord, encode_jpeg, write_shard
+from datagen.schema import rlds_features
 from datagen.units import StateEpisode, require_canonical, state_episode
 from sim.episodes import EnvSpec, Episode, PolicySpec
 from sim.errors import UserError

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from datagen.dataset_statistics import dataset_statistics
-from datagen.features import FEATURES_FILE, METADATA_SCALARS, METADATA_TEXTS, rlds_features, to_json
+from datagen.features import FEATURES_FILE, to_json
 from datagen.layout import DESCRIPTION_FILE, INFO_FILE, STATISTICS_FILE, Place, dataset_info, shard_name
 from datagen.rlds_writer import EpisodeRecord, encode_jpeg, step_columns, write_shard
+from datagen.schema import METADATA_SCALARS, METADATA_TEXTS, rlds_features
 from sim import conventions
 from sim.episodes import PolicySpec
 from sim.files import write_json

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from datagen.features import ANNOTATIONS
 from datagen.generate import GenerateConfig, generate
 from datagen.loaders import snippets
 from datagen.progress import silent
 from datagen.rlds_reader import open_dataset
+from datagen.schema import ANNOTATIONS
 from tests.datagen_doubles import ANNOTATOR, RENDERER, ToyEnv, ToyPolicy
 from tests.foreign_layouts import LAYOUTS, write_foreign
 

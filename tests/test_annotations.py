@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from bench.scripted import ScriptedPolicy
-from datagen.features import ANNOTATIONS
 from datagen.generate import GenerateConfig, generate
 from datagen.progress import silent
 from datagen.rlds_reader import open_dataset
+from datagen.schema import ANNOTATIONS
 from sim.annotations import AnnotatedRenderer
 from sim.instances import FIRST_OBJECT, bounding_box, instance_names
 from sim.renderer import Renderer

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from datagen.features import point_key
 from datagen.labels import points
 from datagen.mixture import MixConfig, SourceConfig
 from datagen.rlds_reader import StoredEpisode
+from datagen.schema import point_key
 from policies.vla.feed import Feed
 from policies.vla.model import spatial_softmax
 from policies.vla.normalization import mixture_statistics

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from datagen.features import POINTS
+from datagen.schema import POINTS
 from policies.vla.text import BUCKETS
 
 ARM, GRIPPER, KEYFRAME, STATE = 6, 1, 3, 8
