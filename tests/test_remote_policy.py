@@ -234,7 +234,7 @@ def test_a_declared_server_is_asked_in_its_terms_and_answers_in_its_convention(d
         policy.reset(np.array([0, 1]))
         chunks = policy.act(shown)
         assert chunks.shape == (2, 10, 7)
-        message = handler.seen[0]
+        message = next(seen for seen in handler.seen if seen["prompt"] == shown.instructions[0])
         assert sorted(message) == ["observation/image", "observation/state", "prompt"]
         assert message["observation/image"].shape == (224, 224, 3)
         assert message["observation/image"].dtype == np.uint8
