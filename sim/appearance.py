@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 
 from sim import textures
+from sim.fixture_geoms import fixture_geoms
 from sim.meshes import panda_meshes
 from sim.mjcf import TABLE_CENTER, TABLE_HALF, build_spec
 from sim.scene import Scene
@@ -35,12 +36,13 @@ _REPEAT = {"table": 2.0, "floor": 0.8}
 def build_visual_spec(scene: Scene) -> mujoco.MjSpec:
     """Return the physics of `scene` with everything visible added; qpos is that of `build_spec`."""
     spec = build_spec(scene)
+    drawn = {*(item.name for item in scene.objects), *(name for _, _, name in fixture_geoms(scene))}
     for geom in spec.geoms:
-        geom.group = VISIBLE if geom.name in {item.name for item in scene.objects} else HIDDEN
+        geom.group = VISIBLE if geom.name in drawn else HIDDEN
     _set_quality(spec)
     _add_materials(spec)
-    for item in scene.objects:
-        spec.geom(item.name).material = "object"
+    for name in drawn:
+        spec.geom(name).material = "object"
     _add_room(spec)
     _add_robot(spec)
     _add_lights(spec)

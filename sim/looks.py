@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from typing import cast
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.appearance import SURFACES, TABLE_FRONT
+from sim.appearance import HIDDEN, SURFACES, TABLE_FRONT, VISIBLE
+from sim.contacts import GEOM_TYPES, size_triple
 from sim.engine import Values
 from sim.errors import UserError, nearest, unknown
-from sim.mjcf import TABLE_CENTER, TABLE_HALF, geom_size
+from sim.fixture_geoms import fixture_geoms
+from sim.fixtures import SHAPES, Shape, Vec
+from sim.mjcf import TABLE_CENTER, TABLE_HALF
 from sim.scene import Camera, Scene, Value, rgb
 from sim.textures import TEXTURES
 
@@ -36,6 +39,8 @@ class Look:
         }
         self._table, self._camera = model.body("table").id, model.camera("image").id
         self._light = model.light("key").id
+        self._parts = tuple(fixture_geoms(scene))
+        self._fixtures = [(fixture.name, model.body(fixture.name).id) for fixture in scene.fixtures]
 
     def apply(self, values: Values) -> None:
         """Set everything visual to `values`; a path that they lack is nominal again, physical ones are ignored.
@@ -51,15 +56,32 @@ class Look:
         self._set_light(values)
         self._set_camera(values)
         for item in self._scene.objects:
-            geom = self._geoms[item.name]
-            self._model.geom_rgba[geom, :3] = self._object_color(item.name, values)
-            half_size = self._positive(f"{item.name}.half_size", values)
-            self._model.geom_size[geom] = geom_size(replace(item, half_size=tuple(half_size)))
+            self._set_object(item.name, values)
+        for fixture, part, name in self._parts:
+            color = self._object_color(fixture.name, values, own=part.color)
+            self._model.geom_rgba[self._geoms[name], :3] = color
+        for name, body in self._fixtures:
+            self._model.body_pos[body, :2] = self._vector(f"{name}.position", values)
+            self._model.body_pos[body, 2] = self._number("table.height", values)
+            half = self._number(f"{name}.yaw", values) / 2
+            self._model.body_quat[body] = math.cos(half), 0.0, 0.0, math.sin(half)
 
-    def _object_color(self, name: str, values: Values) -> tuple[float, ...]:
-        """Return an object's RGB: a name of the palette or RGB, times its shade."""
+    def _set_object(self, name: str, values: Values) -> None:
+        """Set shape, size and colour of an object; one that the episode does without is not drawn."""
+        geom, model = self._geoms[name], self._model
+        model.geom_rgba[geom, :3] = self._object_color(name, values)
+        shape = values.get(f"{name}.shape", self._nominal[f"{name}.shape"])
+        if shape not in SHAPES:
+            raise unknown(f"shape for {name}.shape", str(shape), SHAPES)
+        half_size = self._positive(f"{name}.half_size", values)
+        model.geom_type[geom] = GEOM_TYPES[str(shape)]
+        model.geom_size[geom] = size_triple(cast(Shape, shape), tuple(half_size))
+        model.geom_group[geom] = VISIBLE if self._number(f"{name}.present", values) > 0.5 else HIDDEN
+
+    def _object_color(self, name: str, values: Values, *, own: Vec | None = None) -> tuple[float, ...]:
+        """Return an object's RGB: its `own`, or a name of the palette or RGB, times its shade."""
         path = f"{name}.color"
-        color = values.get(path, self._nominal[path])
+        color = values.get(path, self._nominal[path]) if own is None else own
         if not isinstance(color, str):
             checked(path, color, (1.0, 1.0, 1.0))
         shade = self._vector(f"{name}.shade", values)

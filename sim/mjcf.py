@@ -1,4 +1,4 @@
-"""A scene as a lean MuJoCo model: the Panda, a table and free objects, with collision shapes and no visuals."""
+"""A scene as a lean MuJoCo model: the Panda, a table, fixtures and free objects, with collision shapes and no visuals."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import mujoco
 import numpy as np
 
 from sim import panda
+from sim.contacts import GEOM_TYPES, HAND, OBJECT, SOLIMP, SOLREF, TABLE, size_triple
 from sim.conventions import TCP_OFFSET
+from sim.fixture_geoms import add_fixture
 from sim.scene import Object, Scene
-
-# Collision bits: what touches what. The arm's links have no collision shapes.
-TABLE, OBJECT, HAND = 1, 2, 4
 
 TABLE_CENTER = (0.55, 0.0)
 """Centre of the table top in the base frame, m."""
@@ -27,21 +26,9 @@ ARM_DAMPING = tuple(stiffness / 16.0 for stiffness in ARM_STIFFNESS)
 FINGER_STIFFNESS, FINGER_DAMPING, FINGER_FORCE = 1000.0, 120.0, 25.0
 """Servo of each finger: N / m, N s / m, N."""
 
-SOLREF = (0.01, 1.0)
-"""Time constant (s) and damping ratio of contacts: two physics steps, the stiffest that stays stable."""
-
-SOLIMP = (0.95, 0.99, 0.001, 0.5, 2.0)
-"""Contact impedance: hard enough that a grasped cube creeps by half a millimetre in two seconds."""
-
-GEOM_TYPES = {
-    "box": mujoco.mjtGeom.mjGEOM_BOX,
-    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
-    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
-}
-
 
 def build_spec(scene: Scene) -> mujoco.MjSpec:
-    """Return the physics of `scene` as a spec: qpos = 7 arm joints, 2 fingers, then 7 per object."""
+    """Return the physics of `scene` as a spec: qpos = 7 arm joints, 2 fingers, 7 per object, 1 per fixture's joint."""
     spec = mujoco.MjSpec()
     spec.modelname = "demomill"
     option = spec.option
@@ -61,6 +48,8 @@ def build_spec(scene: Scene) -> mujoco.MjSpec:
     _add_hand(spec, hand)
     for item in scene.objects:
         _add_object(world, item, scene)
+    for fixture in scene.fixtures:
+        add_fixture(world, fixture, table=scene.table_height)
     return spec
 
 
@@ -186,7 +175,7 @@ def _add_object(world: mujoco.MjsBody, item: Object, scene: Scene) -> None:
     body.add_geom(
         name=item.name,
         type=GEOM_TYPES[item.shape],
-        size=geom_size(item),
+        size=size_triple(item.shape, item.half_size),
         mass=item.mass,
         contype=OBJECT,
         conaffinity=TABLE | HAND | OBJECT,
@@ -194,9 +183,3 @@ def _add_object(world: mujoco.MjsBody, item: Object, scene: Scene) -> None:
         solref=SOLREF,
         solimp=SOLIMP,
     )
-
-
-def geom_size(item: Object) -> list[float]:
-    """Return MuJoCo's size triple for the object's half extents."""
-    x, _, z = item.half_size
-    return {"box": list(item.half_size), "cylinder": [x, z, 0.0], "sphere": [x, 0.0, 0.0]}[item.shape]

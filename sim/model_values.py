@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from dataclasses import replace
+from typing import Any, cast
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.contacts import GEOM_TYPES, HAND, OBJECT, TABLE, size_triple
 from sim.engine import Values
-from sim.mjcf import ARM_DAMPING, geom_size
+from sim.errors import unknown
+from sim.fixture_geoms import FixtureWriter, fixture_pose
+from sim.fixtures import SHAPES, Shape
+from sim.mjcf import ARM_DAMPING
 from sim.scene import Object, Scene, Value
 
 FINGERS_OPEN = (0.04, 0.04)
+
+
+PARKED = (-5.0, 0.0, -5.0)
+"""Where objects wait that an episode does without, m, base frame; each 1 m beside the one before."""
+
+ROLLING = 2e-4
+"""Resistance of round objects to turning, N m s / rad: a ball that was let go comes to rest."""
 
 
 class ModelWriter:
@@ -23,30 +35,93 @@ class ModelWriter:
         """Look up the model's ids once."""
         self._scratch = mujoco.MjData(model)
         self._objects = [(item, model.body(item.name).id, model.geom(item.name).id) for item in scene.objects]
+        self._fixtures = FixtureWriter(model, scene)
         self._pads = [model.geom(f"{side}_pad").id for side in ("left", "right")]
         self._table = model.body("table").id
         self._damping = -np.array(ARM_DAMPING)
 
     def write(self, model: mujoco.MjModel, values: Values) -> None:
-        """Set masses, sizes, frictions, servo damping and table height, and the constants that follow from them."""
+        """Set objects, fixtures, frictions, servo damping and table height, and the constants that follow from them."""
         model.body_pos[self._table, 2] = values["table.height"]
         model.geom_friction[self._pads, 0] = values["gripper.friction"]
         model.actuator_biasprm[:7, 2] = self._damping * number(values["robot.damping"])
         for item, body, geom in self._objects:
-            self._write_object(model, item, body, geom, values)
+            sized = drawn_object(item, values)
+            _write_shape(model, sized, geom)
+            _write_body(model, sized, body, geom)
+        self._fixtures.write(model, values)
         mujoco.mj_setConst(model, self._scratch)
 
-    def _write_object(self, model: mujoco.MjModel, item: Object, body: int, geom: int, values: Values) -> None:
-        half = vector(values[f"{item.name}.half_size"])
-        mass = number(values[f"{item.name}.mass"])
-        sized = Object(item.name, item.shape, half, item.position, mass)
-        model.geom_size[geom] = geom_size(sized)
-        model.geom_rbound[geom] = bounding_radius(sized)
-        model.geom_aabb[geom, 3:] = half
-        model.geom_friction[geom, 0] = values[f"{item.name}.friction"]
-        model.body_mass[body] = mass
-        model.body_inertia[body] = inertia(sized)
-        model.body_iquat[body] = (1.0, 0.0, 0.0, 0.0)
+
+def drawn_object(item: Object, values: Values) -> Object:
+    """Return the object as `values` draw it: shape, size, mass, friction and presence."""
+    shape = values[f"{item.name}.shape"]
+    if shape not in SHAPES:
+        raise unknown(f"shape for {item.name}.shape", str(shape), SHAPES)
+    return replace(
+        item,
+        shape=cast(Shape, shape),
+        half_size=vector(values[f"{item.name}.half_size"]),
+        mass=number(values[f"{item.name}.mass"]),
+        friction=number(values[f"{item.name}.friction"]),
+        present=number(values[f"{item.name}.present"]),
+    )
+
+
+def _write_shape(model: mujoco.MjModel, item: Object, geom: int) -> None:
+    """Write shape and size, with the bounds that the collision phases read."""
+    model.geom_type[geom] = GEOM_TYPES[item.shape]
+    model.geom_size[geom] = size_triple(item.shape, item.half_size)
+    model.geom_rbound[geom] = bounding_radius(item)
+    model.geom_aabb[geom, 3:] = item.half_size
+
+
+def _write_body(model: mujoco.MjModel, item: Object, body: int, geom: int) -> None:
+    """Write mass, friction and presence; an absent body is weightless and touches nothing."""
+    model.geom_friction[geom, 0] = item.friction
+    model.body_mass[body] = item.mass
+    model.body_inertia[body] = inertia(item)
+    model.body_iquat[body] = (1.0, 0.0, 0.0, 0.0)
+    there = item.present > 0.5
+    model.geom_contype[geom] = OBJECT if there else 0
+    model.geom_conaffinity[geom] = TABLE | HAND | OBJECT if there else 0
+    model.body_gravcomp[body] = 0.0 if there else 1.0
+    dof = int(model.body_dofadr[body])
+    model.dof_damping[dof + 3 : dof + 6] = 0.0 if item.shape == "box" else ROLLING
+
+
+class SceneFacts:
+    """What State tells of n worlds and no physics changes: sizes, shapes, presence, fixtures, the table's height."""
+
+    def __init__(self, scene: Scene, n: int) -> None:
+        """Make room for n worlds."""
+        names = [item.name for item in scene.objects]
+        self._scene, self._table = scene, np.zeros(n)
+        self._half_sizes = {name: np.zeros((n, 3)) for name in names}
+        self._shapes = {name: np.zeros(n, dtype=np.intp) for name in names}
+        self._present = {name: np.ones(n, dtype=np.bool_) for name in names}
+        self._fixtures = {fixture.name: np.zeros((n, 7)) for fixture in scene.fixtures}
+
+    def write(self, world: int, values: Values) -> None:
+        """Take over the values of one world."""
+        self._table[world] = values["table.height"]
+        for item in self._scene.objects:
+            drawn = drawn_object(item, values)
+            self._half_sizes[item.name][world] = drawn.half_size
+            self._shapes[item.name][world] = SHAPES.index(drawn.shape)
+            self._present[item.name][world] = drawn.present > 0.5
+        for name, poses in self._fixtures.items():
+            poses[world] = fixture_pose(name, values)
+
+    def shown(self) -> dict[str, Any]:
+        """Return these fields of State, as fresh copies."""
+        return {
+            "table": self._table.copy(),
+            "half_sizes": {name: array.copy() for name, array in self._half_sizes.items()},
+            "shapes": {name: array.copy() for name, array in self._shapes.items()},
+            "present": {name: array.copy() for name, array in self._present.items()},
+            "fixtures": {name: array.copy() for name, array in self._fixtures.items()},
+        }
 
 
 def number(value: Value) -> float:
@@ -81,12 +156,15 @@ def inertia(item: Object) -> tuple[float, float, float]:
 
 
 def start_positions(scene: Scene, values: Mapping[str, Value]) -> NDArray[np.float64]:
-    """Return qpos (nq,) of the start that `values` describe: arm, open fingers, objects at rest on the table."""
+    """Return qpos (nq,) of the start that `values` describe: arm, open fingers, objects at rest, joints closed."""
     table = number(values["table.height"])
     parts: list[Sequence[float]] = [vector(values["robot.q"]), FINGERS_OPEN]
-    for item in scene.objects:
+    for i, item in enumerate(scene.objects):
         x, y = vector(values[f"{item.name}.position"])
         half_yaw = number(values[f"{item.name}.yaw"]) / 2
-        height = table + vector(values[f"{item.name}.half_size"])[2]
-        parts.append((x, y, height, float(np.cos(half_yaw)), 0.0, 0.0, float(np.sin(half_yaw))))
+        place = (x, y, table + vector(values[f"{item.name}.half_size"])[2])
+        if number(values[f"{item.name}.present"]) <= 0.5:
+            place = (PARKED[0], PARKED[1] + i, PARKED[2])
+        parts.append((*place, float(np.cos(half_yaw)), 0.0, 0.0, float(np.sin(half_yaw))))
+    parts.append([0.0] * sum(fixture.joint is not None for fixture in scene.fixtures))
     return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts])

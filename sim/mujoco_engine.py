@@ -17,7 +17,7 @@ from sim.conventions import OPENING_MAX
 from sim.engine import Capabilities, Values
 from sim.errors import UserError
 from sim.mjcf import build_spec
-from sim.model_values import ModelWriter, start_positions
+from sim.model_values import ModelWriter, SceneFacts, start_positions
 from sim.rotations import from_matrix, rotate
 from sim.scene import Scene
 from sim.state import State
@@ -42,6 +42,8 @@ class MujocoEngine:
         self._pool = rollout.Rollout(nthread=threads if threads > 1 else 0)
         size = mujoco.mj_stateSize(base, mujoco.mjtState.mjSTATE_FULLPHYSICS.value)
         self._nq, self._nv = base.nq, base.nv
+        hinged = [fixture.name for fixture in scene.fixtures if fixture.joint is not None]
+        self._joints = {name: int(base.joint(name).qposadr[0]) for name in hinged}
         self._state = np.zeros((n, size))
         self._outputs = np.zeros((n, scene.substeps, size))
         self._sensors = np.zeros((n, scene.substeps, base.nsensordata))
@@ -50,8 +52,7 @@ class MujocoEngine:
         self._diverged = np.zeros(n, dtype=np.bool_)
         self._steps = np.zeros(n, dtype=np.intp)
         self._response = np.ones(n)
-        self._table = np.zeros(n)
-        self._half_sizes = {item.name: np.zeros((n, 3)) for item in scene.objects}
+        self._facts = SceneFacts(scene, n)
         self._home = np.array(scene.home)
         nominal = scene.nominal()
         self._parked = np.zeros(size)
@@ -66,9 +67,7 @@ class MujocoEngine:
             row[:] = 0.0
             row[1 : 1 + self._nq] = start_positions(self.scene, chosen)
             self._response[world] = chosen["robot.response"]
-            self._table[world] = chosen["table.height"]
-            for item in self.scene.objects:
-                self._half_sizes[item.name][world] = chosen[f"{item.name}.half_size"]
+            self._facts.write(world, chosen)
         self._contact[ids] = 0.0
         self._diverged[ids] = False
         self._steps[ids] = 0
@@ -134,9 +133,9 @@ class MujocoEngine:
             opening=qpos[:, ARM] + qpos[:, ARM + 1],
             poses=poses,
             twists=twists,
-            half_sizes={name: sizes.copy() for name, sizes in self._half_sizes.items()},
-            table=self._table.copy(),
             contact=self._contact.copy(),
+            joints={name: qpos[:, p] for name, p in self._joints.items()},
+            **self._facts.shown(),
         )
 
     def diverged(self) -> NDArray[np.bool_]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from sim.errors import unknown
+from sim.fixtures import Fixture, Shape, Vec
 
-Vec = tuple[float, ...]
 Value = float | str | Vec
 """The value of one scene parameter: a number, a vector or a name."""
 
@@ -21,12 +20,10 @@ PALETTE: dict[str, tuple[float, float, float]] = {
 }
 """Colours that sentences can name, RGB in [0, 1]."""
 
-Shape = Literal["box", "cylinder", "sphere"]
-
 
 @dataclass(frozen=True)
 class Object:
-    """A rigid object that lies free on the table."""
+    """A rigid object that lies free on the table: a slot, whose shape, size, colour and place a draw may change."""
 
     # Name, used in paths ("cube.mass") and in State.
     name: str
@@ -44,6 +41,8 @@ class Object:
     yaw: float = 0.0
     # Colour: a name of PALETTE, or RGB in [0, 1]. It is multiplied by the parameter "shade".
     color: str | Vec = "red"
+    # Below 0.5 the episode does without it: it is parked out of sight, touches nothing and is not drawn.
+    present: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,8 @@ class Scene:
     # Physics steps of `timestep` seconds in one control step: timestep * substeps = 1 / rate.
     timestep: float = 0.005
     substeps: int = 10
+    # What stands on the table and stays, each with a name that no object has.
+    fixtures: tuple[Fixture, ...] = ()
 
     def nominal(self) -> dict[str, Value]:
         """Return every randomizable parameter by path, at its nominal value. Laws apply to these, never to a draw."""
@@ -121,7 +122,11 @@ class Scene:
                 f"{item.name}.friction": item.friction,
                 f"{item.name}.color": item.color,
                 f"{item.name}.shade": (1.0, 1.0, 1.0),
+                f"{item.name}.shape": item.shape,
+                f"{item.name}.present": item.present,
             }
+        for fixture in self.fixtures:
+            values |= fixture.nominal()
         return values
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Array = Any
@@ -33,3 +33,11 @@ class State:
     table: Array
     # Total contact force on hand and fingers, (n,), N.
     contact: Array
+    # Shapes of the objects as indices into SHAPES (box 0, cylinder 1, sphere 2), name -> (n,). Not named: a box.
+    shapes: Mapping[str, Array] = field(default_factory=dict)
+    # Whether the episode has the object, name -> (n,) bool. Not named: it has.
+    present: Mapping[str, Array] = field(default_factory=dict)
+    # Poses of the fixtures, name -> (n, 7).
+    fixtures: Mapping[str, Array] = field(default_factory=dict)
+    # Positions of the fixtures' joints, name -> (n,), rad or m, 0 closed.
+    joints: Mapping[str, Array] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The catalogue of tasks: by versioned id, or by name alone for the newest version."""
+"""The catalogue of tasks: by versioned id, or by name alone for the version with the best expert."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from tasks.task import Task
 
 TASKS: dict[str, str] = {
     "lift_cube-v1": "tasks.lift_cube:TASK",
+    "lift_cube-v2": "tasks.lift_cube_v2:TASK",
+    "push_cube-v1": "tasks.push_cube:TASK",
 }
+
+BY_NAME: dict[str, str] = {"lift_cube": "lift_cube-v1"}
+"""Names that mean another version than the newest, because its expert is the one that ships."""
 
 
 def load_task(name: str) -> Task:
-    """Return the task `name`: an id such as "lift_cube-v1", or "lift_cube" for its newest version."""
+    """Return the task `name`: an id such as "lift_cube-v1", or "lift_cube" for the one that BY_NAME or its number prefers."""
+    name = BY_NAME.get(name, name)
     versions = sorted(key for key in TASKS if key == name or key.rsplit("-v", 1)[0] == name)
     if not versions:
         raise unknown("task", name, TASKS, hint="Type: demomill tasks")

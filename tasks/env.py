@@ -105,10 +105,7 @@ class TaskEnv:
         """Return the sentence of the episode in `world`, drawn when it is first asked for."""
         sentence = self._sentences[world]
         if sentence is None:
-            seed = self._seeds[world]
-            color = self.task.draw_one(f"{self.task.target}.color", seed, preset=self._preset)
-            name = color if isinstance(color, str) else ""
-            sentence = self.task.instruction(seed, color=name, held_out=self._preset == "held_out")[0]
+            sentence = self.task.sentence(self._seeds[world], preset=self._preset)[0]
             self._sentences[world] = sentence
         return sentence
 
@@ -151,9 +148,9 @@ class TaskEnv:
     def _thrown(self) -> NDArray[np.bool_]:
         """Return which worlds (n,) lost an object: it is out of reach or has fallen off the table."""
         lost = np.zeros(self.n, dtype=np.bool_)
-        for pose in self._state.poses.values():
+        for name, pose in self._state.poses.items():
             far = np.linalg.norm(pose[:, :3], axis=1) > OUT_OF_REACH
-            lost |= far | (pose[:, 2] < self._state.table - 0.1)
+            lost |= (far | (pose[:, 2] < self._state.table - 0.1)) & self._state.present.get(name, True)
         return lost
 
     def _errors(self) -> dict[int, str]:

@@ -12,6 +12,7 @@ from sim.scene import Scene, Value
 from sim.state import Array, State
 from sim.streams import generator
 from tasks.randomization import Knob, draw_values, is_visual
+from tasks.semantics import Meaning, Semantics
 
 Terms = Mapping[str, Array]
 
@@ -53,29 +54,59 @@ class Task:
     # The object that sentences are about.
     target: str
     twins: tuple[Twin, ...] = ()
+    # How targets, other objects and sentences are drawn together; None: the sentence fits the only object there is.
+    semantics: Semantics | None = None
 
     def draw(self, seed: int, *, preset: str = "train", visual: bool = True) -> dict[str, Value]:
         """Return the absolute values that the episode `seed` draws under `preset`; without `visual`, physics only."""
         chosen = [knob for knob in self._preset(preset) if visual or not is_visual(knob.path)]
-        return draw_values(chosen, self.scene.nominal(), seed, names=(self.id,))
+        drawn = draw_values(chosen, self.scene.nominal(), seed, names=(self.id,))
+        meant = self.meaning(seed, preset=preset)
+        return drawn | {path: value for path, value in meant.values.items() if visual or not is_visual(path)}
 
     def draw_one(self, path: str, seed: int, *, preset: str = "train") -> Value:
         """Return the value of the single parameter `path` in the episode `seed`, drawn or nominal."""
         chosen = [knob for knob in self._preset(preset) if knob.path == path]
         nominal = self.scene.nominal()
-        return {path: nominal[path], **draw_values(chosen, nominal, seed, names=(self.id,))}[path]
+        drawn = draw_values(chosen, nominal, seed, names=(self.id,)) | dict(self.meaning(seed, preset=preset).values)
+        return {path: nominal[path], **drawn}[path]
 
     def redraw_visual(self, seed: int, step: int, *, preset: str = "train") -> dict[str, Value]:
         """Return visual values drawn anew for one step of the episode.
 
-        The target's colour stays: the sentence may name it.
+        Colours that the sentence may name stay: the target's, and with `semantics` those of all objects.
         """
         kept = f"{self.target}.color"
         chosen = [knob for knob in self._preset(preset) if is_visual(knob.path) and knob.path != kept]
         return draw_values(chosen, self.scene.nominal(), seed, names=(self.id, "step", step))
 
+    def meaning(self, seed: int, *, preset: str = "train") -> Meaning:
+        """Return the semantic part of the draw of the episode `seed`; empty for a task without `semantics`."""
+        self._preset(preset)
+        if self.semantics is None:
+            return Meaning({}, ())
+        if preset == "none":
+            return self.semantics.nominal(self.scene.nominal())
+        return self.semantics.draw(seed, self.id, held_out=preset == "held_out")
+
+    def sentence(self, seed: int, *, preset: str = "train") -> tuple[str, str]:
+        """Return the sentence of the episode `seed` under `preset`, and the id of its template."""
+        held_out = preset == "held_out"
+        if self.semantics is not None:
+            meaning = self.meaning(seed, preset=preset)
+            return self.semantics.sentence(meaning, seed, self.id, held_out=held_out)
+        color = self.draw_one(f"{self.target}.color", seed, preset=preset)
+        return self.instruction(seed, color=color if isinstance(color, str) else "", held_out=held_out)
+
     def instruction(self, seed: int, *, held_out: bool = False, color: str = "") -> tuple[str, str]:
-        """Return the sentence of the episode `seed`, and the id of its template."""
+        """Return a sentence for a scene whose target has `color`, as a host shows it, and the id of its template.
+
+        Without `color`, a task with `semantics` returns the sentence of its own episode `seed`.
+        """
+        if self.semantics is not None and color:
+            return self.semantics.host_sentence(seed, self.id, held_out=held_out, color=color)
+        if self.semantics is not None:
+            return self.sentence(seed, preset="held_out" if held_out else "train")
         ids = sorted(name for name in self.templates if name.startswith("held_out") == held_out)
         template = ids[int(generator(seed, self.id, "instruction").integers(len(ids)))]
         return " ".join(self.templates[template].format(color=color).split()), template
@@ -84,13 +115,15 @@ class Task:
         """Return the digest of the task's data: scene, randomization, horizon, weights, sentences."""
         data: dict[str, Any] = {
             "id": self.id,
-            "scene": asdict(self.scene),
+            "scene": _scene_data(self.scene),
             "presets": {name: [knob.text for knob in chosen] for name, chosen in self.presets.items()},
             "horizon": self.horizon,
             "hold": self.hold,
             "weights": dict(self.weights),
             "templates": dict(self.templates),
         }
+        if self.semantics is not None:
+            data["semantics"] = self.semantics.data()
         return digest_json(data)
 
     def _preset(self, name: str) -> tuple[Knob, ...]:
@@ -100,3 +133,14 @@ class Task:
                 f"Allowed: {', '.join(sorted(self.presets))}."
             )
         return self.presets[name]
+
+
+def _scene_data(scene: Scene) -> dict[str, Any]:
+    """Return the scene as JSON. What scenes did not always have is left out where unused: old digests stand."""
+    data = asdict(scene)
+    if not scene.fixtures:
+        del data["fixtures"]
+    for item in data["objects"]:
+        if item["present"] == 1.0:
+            del item["present"]
+    return data

@@ -1,0 +1,100 @@
+"""Fixtures in a MuJoCo model: their bodies, shapes and joints, and where each world has them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import mujoco
+import numpy as np
+
+from sim.engine import Values
+from sim.fixtures import Fixture, Part
+from sim.contacts import GEOM_TYPES, HAND, OBJECT, SOLIMP, SOLREF, TABLE, size_triple
+from sim.scene import Scene
+
+
+def add_fixture(world: mujoco.MjsBody, fixture: Fixture, *, table: float) -> None:
+    """Add a fixture that stands on the table top at the height `table`, m; a joint's position follows all others."""
+    half = fixture.yaw / 2
+    body = world.add_body(
+        name=fixture.name, pos=[*fixture.position, table], quat=[math.cos(half), 0, 0, math.sin(half)]
+    )
+    moving = body
+    if fixture.joint is not None:
+        kinds = {"hinge": mujoco.mjtJoint.mjJNT_HINGE, "slide": mujoco.mjtJoint.mjJNT_SLIDE}
+        moving = body.add_body(name=f"{fixture.name}_moving")
+        moving.add_joint(
+            name=fixture.name,
+            type=kinds[fixture.joint.kind],
+            axis=fixture.joint.axis,
+            pos=fixture.joint.position,
+            range=fixture.joint.limits,
+            damping=[fixture.joint.damping, 0, 0],
+            frictionloss=fixture.joint.resistance,
+            armature=0.001,
+        )
+    for part in fixture.parts:
+        _add_part(moving if part.moves else body, fixture, part)
+
+
+def _add_part(body: mujoco.MjsBody, fixture: Fixture, part: Part) -> None:
+    """Add one shape; it touches objects and the hand, and no other part of a fixture."""
+    body.add_geom(
+        name=geom_name(fixture, part),
+        type=GEOM_TYPES[part.shape],
+        size=size_triple(part.shape, part.half_size),
+        pos=part.position,
+        mass=_mass(fixture, part),
+        contype=TABLE if fixture.solid else 0,
+        conaffinity=OBJECT | HAND if fixture.solid else 0,
+        friction=[0.5, 0.005, 0.0001],
+        solref=SOLREF,
+        solimp=SOLIMP,
+    )
+
+
+def _mass(fixture: Fixture, part: Part) -> float:
+    """Return a moving part's share of the mass, by its bounding volume; what stands still needs none."""
+    if fixture.joint is None or not part.moves:
+        return 0.0
+    volumes = {p.name: math.prod(p.half_size) for p in fixture.parts if p.moves}
+    return fixture.joint.mass * volumes[part.name] / sum(volumes.values())
+
+
+def geom_name(fixture: Fixture, part: Part) -> str:
+    """Return the name of a part's geom."""
+    return f"{fixture.name}_{part.name}"
+
+
+def fixture_geoms(scene: Scene) -> Iterator[tuple[Fixture, Part, str]]:
+    """Yield every part of every fixture with the name of its geom."""
+    for fixture in scene.fixtures:
+        for part in fixture.parts:
+            yield fixture, part, geom_name(fixture, part)
+
+
+class FixtureWriter:
+    """Puts the fixtures of one world where its values say."""
+
+    def __init__(self, model: mujoco.MjModel, scene: Scene) -> None:
+        """Look up the model's ids once."""
+        self._bodies = [(fixture.name, model.body(fixture.name).id) for fixture in scene.fixtures]
+        self._dofs = [(f.name, int(model.joint(f.name).dofadr[0])) for f in scene.fixtures if f.joint is not None]
+
+    def write(self, model: mujoco.MjModel, values: Values) -> None:
+        """Set poses, and damping and dry friction of joints."""
+        for name, body in self._bodies:
+            model.body_pos[body] = fixture_pose(name, values)[:3]
+            model.body_quat[body] = fixture_pose(name, values)[3:]
+        for name, dof in self._dofs:
+            model.dof_damping[dof] = values[f"{name}.damping"]
+            model.dof_frictionloss[dof] = values[f"{name}.resistance"]
+
+
+def fixture_pose(name: str, values: Values) -> tuple[float, ...]:
+    """Return position (m, base frame) and quaternion (wxyz) of a fixture."""
+    x, y = cast(Sequence[float], values[f"{name}.position"])
+    half, table = cast(float, values[f"{name}.yaw"]) / 2, cast(float, values["table.height"])
+    return (float(x), float(y), float(table), float(np.cos(half)), 0.0, 0.0, float(np.sin(half)))

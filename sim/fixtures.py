@@ -1,0 +1,103 @@
+"""Fixtures as data: compounds of simple shapes that stand on the table, some with a part that turns or slides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Vec = tuple[float, ...]
+Shape = Literal["box", "cylinder", "sphere"]
+
+SHAPES: tuple[Shape, ...] = ("box", "cylinder", "sphere")
+"""Shapes of objects and parts. `State.shapes` gives them as indices into this tuple."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One rigid shape of a fixture."""
+
+    # Name, unique in the fixture.
+    name: str
+    # Half extents, m. A cylinder: radius, radius, half height, its axis along z.
+    half_size: Vec
+    # Centre in the fixture's frame, m: origin on the table top, z up.
+    position: Vec
+    shape: Shape = "box"
+    # It belongs to the moving part of an articulated fixture.
+    moves: bool = False
+    # RGB of its own; None takes the fixture's colour.
+    color: Vec | None = None
+
+
+@dataclass(frozen=True)
+class Articulation:
+    """How the moving parts of a fixture move against the others. They start closed, at position 0."""
+
+    kind: Literal["hinge", "slide"]
+    # Direction and a point of the axis in the fixture's frame, m.
+    axis: Vec
+    position: Vec
+    # Lowest and highest position, rad or m.
+    limits: Vec
+    # Mass of the moving parts, kg.
+    mass: float
+    # Viscous resistance, N m s / rad or N s / m, and dry friction, N m or N.
+    damping: float
+    resistance: float
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """Something that stands on the table and stays: a bin, a region to reach, a cabinet with a door."""
+
+    # Name, used in paths ("bin.position") and in State.
+    name: str
+    parts: tuple[Part, ...]
+    # Position on the table plane (x, y), m, base frame, and rotation about z, rad.
+    position: Vec
+    yaw: float = 0.0
+    # Colour: a name of PALETTE, or RGB in [0, 1]. It is multiplied by the parameter "shade".
+    color: str | Vec = (0.55, 0.55, 0.6)
+    # False: it is drawn and touches nothing.
+    solid: bool = True
+    joint: Articulation | None = None
+
+    def nominal(self) -> dict[str, float | str | Vec]:
+        """Return its randomizable parameters by path, at their nominal values."""
+        values: dict[str, float | str | Vec] = {
+            f"{self.name}.position": self.position,
+            f"{self.name}.yaw": self.yaw,
+            f"{self.name}.color": self.color,
+            f"{self.name}.shade": (1.0, 1.0, 1.0),
+        }
+        if self.joint is not None:
+            values |= {
+                f"{self.name}.damping": self.joint.damping,
+                f"{self.name}.resistance": self.joint.resistance,
+            }
+        return values
+
+
+def region(name: str, *, radius: float, position: Vec, color: str | Vec) -> Fixture:
+    """Return a flat round region on the table that is drawn and touches nothing: a ring and a dot, radius in m."""
+    white = (0.95, 0.95, 0.95)
+    parts = (
+        Part("rim", (radius, radius, 0.0006), (0.0, 0.0, 0.0006), shape="cylinder"),
+        Part("field", (0.8 * radius, 0.8 * radius, 0.0008), (0.0, 0.0, 0.0008), shape="cylinder", color=white),
+        Part("dot", (0.3 * radius, 0.3 * radius, 0.001), (0.0, 0.0, 0.001), shape="cylinder"),
+    )
+    return Fixture(name, parts, position, color=color, solid=False)
+
+
+def open_box(name: str, *, inside: Vec, height: float, wall: float, position: Vec, color: str | Vec) -> Fixture:
+    """Return a bin: a floor and four walls. `inside` (x, y) are half extents; `height` of the walls and `wall`, m."""
+    x, y = inside
+    half, side = wall / 2, height / 2
+    parts = (
+        Part("floor", (x + wall, y + wall, half), (0.0, 0.0, half)),
+        Part("front", (half, y + wall, side), (x + half, 0.0, side)),
+        Part("back", (half, y + wall, side), (-x - half, 0.0, side)),
+        Part("left", (x, half, side), (0.0, y + half, side)),
+        Part("right", (x, half, side), (0.0, -y - half, side)),
+    )
+    return Fixture(name, parts, position, color=color)
