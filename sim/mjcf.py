@@ -55,12 +55,13 @@ def build_spec(scene: Scene) -> mujoco.MjSpec:
 
 def _add_table(world: mujoco.MjsBody, scene: Scene) -> None:
     """Add the table as a body whose frame is the centre of its top surface."""
+    endless = scene.table_shape == "plane"
     table = world.add_body(name="table", pos=[*TABLE_CENTER, scene.table_height])
     table.add_geom(
         name="table",
-        type=mujoco.mjtGeom.mjGEOM_BOX,
+        type=mujoco.mjtGeom.mjGEOM_PLANE if endless else mujoco.mjtGeom.mjGEOM_BOX,
         size=TABLE_HALF,
-        pos=[0, 0, -TABLE_HALF[2]],
+        pos=[0, 0, 0 if endless else -TABLE_HALF[2]],
         contype=TABLE,
         conaffinity=OBJECT | HAND,
         friction=[0.3, 0.005, 0.0001],

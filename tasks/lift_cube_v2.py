@@ -64,7 +64,7 @@ SEMANTICS = Semantics(
 TASK = Task(
     id="lift_cube-v2",
     summary="of up to four objects, pick up the one that the sentence names and hold it in the air",
-    scene=Scene(objects=slots(TARGET), cameras=CAMERAS),
+    scene=Scene(objects=slots(TARGET), cameras=CAMERAS, table_shape="plane"),
     presets=presets("target"),
     horizon=60,
     hold=5,

@@ -103,7 +103,7 @@ SEMANTICS = Semantics(
 TASK = Task(
     id="push_cube-v1",
     summary="push the named object forward into the round region",
-    scene=Scene(objects=slots(TARGET), cameras=CAMERAS, fixtures=(GOAL,)),
+    scene=Scene(objects=slots(TARGET), cameras=CAMERAS, table_shape="plane", fixtures=(GOAL,)),
     presets=presets("target", fixtures=("goal",)),
     horizon=60,
     hold=5,

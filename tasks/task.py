@@ -140,6 +140,8 @@ def _scene_data(scene: Scene) -> dict[str, Any]:
     data = asdict(scene)
     if not scene.fixtures:
         del data["fixtures"]
+    if scene.table_shape == "box":
+        del data["table_shape"]
     for item in data["objects"]:
         if item["present"] == 1.0:
             del item["present"]
