@@ -67,9 +67,16 @@ def slots(*roles: Object, others: Sequence[str] = OTHERS) -> tuple[Object, ...]:
 
 
 def presets(
-    *names: str, others: Sequence[str] = OTHERS, fixtures: Sequence[str] = (), extra: Sequence[Knob] = ()
+    *names: str,
+    others: Sequence[str] = OTHERS,
+    fixtures: Sequence[str] = (),
+    extra: Sequence[Knob] = (),
+    looks: Sequence[Knob] = (),
 ) -> dict[str, tuple[Knob, ...]]:
-    """Return the presets of a task whose roles fill the slots `names`; `extra` are physical laws of its own."""
+    """Return the presets of a task whose roles fill the slots `names`.
+
+    `extra` are physical laws of its own, `looks` visual ones.
+    """
     bodies = [
         law
         for name in (*names, *others)
@@ -77,6 +84,6 @@ def presets(
     ]
     shades = [f"{name}.shade *U(0.7, 1.15)" for name in (*names, *others, *fixtures)]
     physical = ROBOT + knobs(*bodies) + tuple(extra)
-    train = physical + LOOKS + knobs(*shades)
+    train = physical + LOOKS + knobs(*shades) + tuple(looks)
     wider = HELD_OUT + knobs(*(f"{name}.mass *U(0.3, 3.5)" for name in names))
     return {"none": (), "physical": physical, "train": train, "held_out": train + wider}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.scene import PALETTE
 from sim.streams import episode_seed, generator
 from tasks.catalogue import TASKS, load_task
 from tasks.env import TaskEnv, make_env
@@ -97,14 +96,22 @@ def test_every_knob_names_a_parameter_and_presets_are_nested(env):
 
 
 def test_sentences_are_filled_in_and_held_out_ones_stay_apart(env):
-    train = {env.task.instruction(s, color="red")[0] for s in range(300)}
-    held = {env.task.instruction(s, color="red", held_out=True)[0] for s in range(300)}
+    train = {env.task.sentence(s)[0] for s in range(300)}
+    held = {env.task.sentence(s, preset="held_out")[0] for s in range(300)}
     assert train
     assert held
     assert not train & held
     assert not any("{" in sentence for sentence in train | held)
+    start(env)
     observed = env.observe(np.arange(env.n)).instructions
-    assert all(any(color in s for color in PALETTE) or "cube" in s or "block" in s for s in observed)
+    assert observed == tuple(env.task.sentence(episode_seed("train", 1, i))[0] for i in range(env.n))
+
+
+def test_a_host_that_shows_one_red_object_gets_a_sentence(env):
+    text, template = env.task.instruction(5, color="red")
+    assert template in env.task.templates
+    assert "{" not in text
+    assert env.task.instruction(5, color="red", held_out=True)[1].startswith("held_out")
 
 
 def test_a_lifted_target_counts_and_a_resting_one_does_not(env):
@@ -113,8 +120,7 @@ def test_a_lifted_target_counts_and_a_resting_one_does_not(env):
     start(env)
     state = env.engine.state()
     assert not env.task.success(state).any()
-    for pose in state.poses.values():
-        pose[:, 2] += 0.06
+    state.poses[env.task.target][:, 2] += 0.06
     assert env.task.success(state).all()
 
 

@@ -1,0 +1,60 @@
+"""Pushing and pulling: what both tasks observe, reward and judge."""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace
+
+from sim.fixtures import region
+from sim.state import Array, State
+from tasks import parts
+from tasks.task import Terms
+
+RADIUS = 0.06
+"""Radius of the region, m."""
+
+GOAL = region("goal", radius=RADIUS, position=(0.67, 0.0), color=(0.75, 0.1, 0.35))
+
+WEIGHTS = {"reach": 1.0, "reach_fine": 0.5, "slide": 3.0, "place": 2.0, "success": 2.0, **parts.MOTION_WEIGHTS}
+
+
+def to_goal(state: State) -> Array:
+    """Return the vector in the plane from the target to the region's centre, (n, 2)."""
+    return state.fixtures["goal"][:, :2] - state.poses["target"][:, :2]
+
+
+def behind(state: State, *, gap: float) -> Array:
+    """Return where the hand moves the target from, (n, 3): `gap` m off the side that is turned from the region."""
+    xp = array_namespace(state.q)
+    way = to_goal(state)
+    distance = xp.clip(parts.length(way), 0.02, 10.0)[:, None]
+    reach = (state.half_sizes["target"][:, :1] + gap) * way / distance
+    return xp.concat([state.poses["target"][:, :2] - reach, state.poses["target"][:, 2:3]], axis=-1)
+
+
+def privileged(state: State) -> Array:
+    """Return the privileged observation (n, 28): hand, target, way to the region, way to where the hand belongs."""
+    start = behind(state, gap=0.02) - state.tcp[:, :3]
+    return parts.concat(parts.hand_features(state), parts.object_features(state, "target"), to_goal(state), start)
+
+
+def terms(state: State, action: Array, previous: Array) -> Terms:
+    """Return the reward terms, each in [0, 1], (n,)."""
+    xp = array_namespace(state.q)
+    distance = parts.length(to_goal(state))
+    start = parts.length(behind(state, gap=0.02) - state.tcp[:, :3])
+    done = parts.flag(success(state), state.q)
+    return {
+        "reach": xp.maximum(1 - xp.tanh(5 * start), done),
+        "reach_fine": xp.maximum(xp.exp(-((start / 0.03) ** 2)), done),
+        "slide": 1 - xp.tanh(6 * distance),
+        "place": xp.exp(-((distance / 0.05) ** 2)),
+        "success": done,
+        **parts.motion_terms(state, action, previous),
+    }
+
+
+def success(state: State) -> Array:
+    """Return whether the target's centre is over the region and the target lies on the table, (n,)."""
+    xp = array_namespace(state.q)
+    low = xp.abs(parts.height(state, "target")) < 0.015
+    return (parts.length(to_goal(state)) < RADIUS) & low
