@@ -78,9 +78,7 @@ def presets(
     `extra` are physical laws of its own, `looks` visual ones.
     """
     bodies = [
-        law
-        for name in (*names, *others)
-        for law in (f"{name}.mass *U(0.4, 2.5)", f"{name}.friction *U(0.5, 1.2)")
+        law for name in (*names, *others) for law in (f"{name}.mass *U(0.4, 2.5)", f"{name}.friction *U(0.5, 1.2)")
     ]
     shades = [f"{name}.shade *U(0.7, 1.15)" for name in (*names, *others, *fixtures)]
     physical = ROBOT + knobs(*bodies) + tuple(extra)

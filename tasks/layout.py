@@ -50,26 +50,31 @@ class Layout:
 
     taken: list[tuple[Place, Place, float]] = field(default_factory=list)
 
-    def gap(self, place: Place) -> float:
-        """Return the distance from `place` to what is taken next to it, m; negative inside."""
-        return min((_distance(place, a, b) - radius for a, b, radius in self.taken), default=math.inf)
+    def gap(self, place: Place, *, reach: Place = (0.0, 0.0)) -> float:
+        """Return the distance to what is taken next to `place`, m, negative inside.
+
+        A long thing counts with its middle, its two ends, which lie at `reach` from there, and halfway between.
+        """
+        (x, y), (dx, dy) = place, reach
+        points = [place] if dx == dy == 0 else [(x + k * dx, y + k * dy) for k in (-1.0, -0.5, 0.0, 0.5, 1.0)]
+        return min((_distance(p, a, b) - radius for p in points for a, b, radius in self.taken), default=math.inf)
 
     def take(self, place: Place, *, radius: float, to: Place | None = None) -> None:
         """Take the disc around `place`, or the whole way from it `to` another point."""
         self.taken.append((place, place if to is None else to, radius))
 
-    def find(self, dice: Dice, region: Region, *, clear: float) -> Place | None:
+    def find(self, dice: Dice, region: Region, *, clear: float, reach: Place = (0.0, 0.0)) -> Place | None:
         """Return a point of `region` at least `clear` away from everything taken, or None where none was found."""
         for _ in range(TRIES):
             place = dice.inside(region)
-            if self.gap(place) >= clear:
+            if self.gap(place, reach=reach) >= clear:
                 return place
         return None
 
-    def best(self, dice: Dice, region: Region, *, clear: float) -> Place:
+    def best(self, dice: Dice, region: Region, *, clear: float, reach: Place = (0.0, 0.0)) -> Place:
         """Return a point like `find` does, or else the clearest of as many."""
-        found = self.find(dice, region, clear=clear)
-        return found or max((dice.inside(region) for _ in range(TRIES)), key=self.gap)
+        found = self.find(dice, region, clear=clear, reach=reach)
+        return found or max((dice.inside(region) for _ in range(TRIES)), key=lambda p: self.gap(p, reach=reach))
 
 
 def _distance(point: Place, a: Place, b: Place) -> float:

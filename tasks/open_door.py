@@ -119,7 +119,7 @@ SEMANTICS = Semantics(
     roles=(),
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball"),
-    field=((0.3, -0.42), (0.78, 0.42)),
+    field=((0.34, -0.25), (0.72, 0.25)),
     arrange=arrange,
     templates={
         "open": "open the door",

@@ -18,8 +18,9 @@ from sim.scene import Object, Scene
 from sim.state import Array, State
 from tasks import parts
 from tasks.laws import CAMERAS, OTHERS, presets, slots
-from tasks.semantics import HeldOut, Role, Semantics
+from tasks.semantics import Role, Semantics
 from tasks.task import Task, Terms, Twin
+from tasks.things import HeldOut
 
 TILT = 0.08
 PEG = Object("target", "box", half_size=(0.094, 0.016, 0.016), position=(0.55, 0.0), mass=0.12)
@@ -93,7 +94,7 @@ SEMANTICS = Semantics(
     roles=(Role("target", ("peg",), ((0.46, -0.18), (0.66, 0.18)), radius=0.06),),
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball", "peg"),
-    field=((0.4, -0.28), (0.76, 0.28)),
+    field=((0.4, -0.22), (0.73, 0.22)),
     held_out=HeldOut(pairs=(("green", "cylinder"), ("yellow", "cube"), ("blue", "ball"), ("green", "peg"))),
     templates={
         "stand": "stand {target} upright",

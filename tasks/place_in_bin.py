@@ -27,9 +27,7 @@ from tasks.semantics import Role, Semantics
 from tasks.task import Task, Terms, Twin
 
 INSIDE, RIM, WALL = 0.065, 0.04, 0.006
-BIN = open_box(
-    "bin", inside=(INSIDE, INSIDE), height=RIM, wall=WALL, position=(0.58, 0.14), color=(0.35, 0.4, 0.45)
-)
+BIN = open_box("bin", inside=(INSIDE, INSIDE), height=RIM, wall=WALL, position=(0.58, 0.14), color=(0.35, 0.4, 0.45))
 TARGET = Object("target", "box", half_size=(0.02, 0.02, 0.02), position=(0.52, -0.1), mass=0.08)
 
 
@@ -91,7 +89,7 @@ def terms(state: State, action: Array, previous: Array) -> Terms:
 
 def arrange(dice: Dice, layout: Layout, places: Mapping[str, Place]) -> dict[str, Value]:
     """Draw the bin beside the target."""
-    place = layout.best(dice, ((0.46, -0.2), (0.7, 0.2)), clear=0.1)
+    place = layout.best(dice, ((0.46, -0.18), (0.66, 0.18)), clear=0.1)
     layout.take(place, radius=0.1)
     return {"bin.position": place, "bin.yaw": dice.uniform(-0.785, 0.785)}
 
@@ -100,7 +98,7 @@ SEMANTICS = Semantics(
     roles=(Role("target", ("cube", "cube", "cylinder", "ball"), ((0.44, -0.22), (0.7, 0.22))),),
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball"),
-    field=((0.42, -0.26), (0.74, 0.26)),
+    field=((0.42, -0.22), (0.73, 0.22)),
     arrange=arrange,
     templates={
         "put": "put {target} into the bin",

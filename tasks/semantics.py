@@ -14,31 +14,10 @@ from typing import Any
 from sim.scene import PALETTE, Value
 from tasks.grammar import FIRST, SIZES, Phrase, Thing, denoted, descriptions
 from tasks.layout import Dice, Layout, Place, Region
-
-KINDS = {"cube": "box", "cylinder": "cylinder", "ball": "sphere", "peg": "box"}
-"""Kind of thing -> its shape in the scene."""
-
-HALF = {"small": (0.014, 0.016), "medium": (0.0185, 0.0215), "large": (0.0245, 0.027)}
-"""Half an edge by size word, m; between the ranges lie gaps that an eye can see."""
-
-HELD_OUT_HALF = {"small": (0.0125, 0.0135), "medium": (0.0185, 0.0215), "large": (0.0275, 0.0285)}
-"""The same outside of what training draws."""
+from tasks.things import HALF, HELD_OUT_HALF, KINDS, Body, HeldOut, half_size
 
 TWIN_SHARE = 0.3
 """Share of the scenes with others in which one of them differs from the target in its place alone."""
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """What no training scene shows, for any object."""
-
-    colors: tuple[str, ...] = ("purple",)
-    # Pairs of colour and kind.
-    pairs: tuple[tuple[str, str], ...] = (("green", "cylinder"), ("yellow", "cube"), ("blue", "ball"))
-
-    def allows(self, color: str, kind: str) -> bool:
-        """Return whether training may show a thing of this colour and kind."""
-        return color not in self.colors and (color, kind) not in self.pairs
 
 
 @dataclass(frozen=True)
@@ -95,7 +74,9 @@ class Semantics:
             scene.values |= self.arrange(dice, layout, {thing.name: thing.place for thing in scene.things})
         count = dice.pick(self.counts)
         for k, slot in enumerate(self.others):
-            if k >= count or not scene.add_other(slot, twin=k == 0 and bool(self.roles) and dice.uniform() < TWIN_SHARE):
+            if k >= count or not scene.add_other(
+                slot, twin=k == 0 and bool(self.roles) and dice.uniform() < TWIN_SHARE
+            ):
                 scene.values[f"{slot}.present"] = 0.0
         scene.settle_twin()
         return Meaning(scene.values, tuple(scene.things))
@@ -156,21 +137,24 @@ class _Drawn:
         color = self._color(kind, size)
         if self._held_out and self._dice.uniform() < 0.5:
             kind, color = self._never_trained(role.kinds)
-        place = self._layout.best(self._dice, role.region, clear=role.radius)
-        self._add(Thing(role.slot, kind, color, size, place), radius=role.radius)
+        body = self._body(kind, size)
+        place = self._layout.best(self._dice, role.region, clear=role.radius, reach=body.reach)
+        self._add(Thing(role.slot, kind, color, size, place), body, radius=role.radius)
 
     def add_other(self, slot: str, *, twin: bool) -> bool:
         """Add a thing beside the roles; return whether there was room for it."""
-        place = self._layout.find(self._dice, self._semantics.field, clear=0.045)
-        if place is None:
-            return False
         kind = self._dice.pick(self._semantics.other_kinds)
         size = self._dice.pick(("small", "medium", "large"))
         color = self._color(kind, size)
         if twin:
-            target = self.things[0]
-            kind, color, size, self._twin = target.kind, target.color, target.size, slot
-        self._add(Thing(slot, kind, color, size, place), radius=0.04)
+            kind, color, size = self.things[0].kind, self.things[0].color, self.things[0].size
+        body = self._body(kind, size)
+        place = self._layout.find(self._dice, self._semantics.field, clear=0.045, reach=body.reach)
+        if place is None:
+            return False
+        if twin:
+            self._twin = slot
+        self._add(Thing(slot, kind, color, size, place), body, radius=0.04)
         return True
 
     def settle_twin(self) -> None:
@@ -186,21 +170,22 @@ class _Drawn:
         self.things.insert(k, Thing(twin.name, twin.kind, color, twin.size, twin.place))
         self.values[f"{twin.name}.color"] = color
 
-    def _add(self, thing: Thing, *, radius: float) -> None:
+    def _body(self, kind: str, size: str) -> Body:
+        """Return the body of a thing, drawn."""
+        half = half_size(kind, size, self._dice, held_out=self._held_out)
+        return Body(half, self._dice.uniform(-math.pi, math.pi), long=kind == "peg")
+
+    def _add(self, thing: Thing, body: Body, *, radius: float) -> None:
         """Write a thing's values and take its place."""
-        dice, (x, y) = self._dice, thing.place
-        half = half_size(thing.kind, thing.size, dice, held_out=self._held_out)
-        yaw = dice.uniform(-math.pi, math.pi)
-        reach = half[0] if thing.kind == "peg" else 0.0
-        dx, dy = reach * math.cos(yaw), reach * math.sin(yaw)
+        (x, y), (dx, dy) = thing.place, body.reach
         self._layout.take((x - dx, y - dy), radius=radius, to=(x + dx, y + dy))
         self.things.append(thing)
         self.values |= {
             f"{thing.name}.present": 1.0,
             f"{thing.name}.shape": KINDS[thing.kind],
-            f"{thing.name}.half_size": half,
+            f"{thing.name}.half_size": body.half_size,
             f"{thing.name}.position": thing.place,
-            f"{thing.name}.yaw": yaw,
+            f"{thing.name}.yaw": body.yaw,
             f"{thing.name}.color": thing.color,
         }
 
@@ -221,17 +206,3 @@ def _double(kind: str, color: str, size: str, thing: Thing) -> bool:
     """Return whether a sentence could not tell a thing of this look from `thing` by colour, kind and size."""
     clear = {size, thing.size} == set(SIZES)
     return (kind, color) == (thing.kind, thing.color) and not clear
-
-
-def half_size(kind: str, size: str, dice: Dice, *, held_out: bool) -> tuple[float, float, float]:
-    """Return the half extents of a thing, m; a peg lies along its x, a cylinder stands."""
-    outside = held_out and dice.uniform() < 0.5
-    half = dice.uniform(*(HELD_OUT_HALF if outside else HALF)[size])
-    if kind == "ball":
-        return (1.1 * half,) * 3
-    if kind == "cylinder":
-        return half, half, half * dice.uniform(1.1, 1.5)
-    if kind == "peg":
-        thick = 0.8 * half
-        return half * dice.uniform(4.4, 5.0), thick, thick
-    return (half,) * 3

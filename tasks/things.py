@@ -1,0 +1,59 @@
+"""What objects can be: kinds, sizes by word, and what no training scene shows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tasks.layout import Dice, Place
+
+KINDS = {"cube": "box", "cylinder": "cylinder", "ball": "sphere", "peg": "box"}
+"""Kind of thing -> its shape in the scene."""
+
+HALF = {"small": (0.014, 0.016), "medium": (0.0185, 0.0215), "large": (0.0245, 0.027)}
+"""Half an edge by size word, m; between the ranges lie gaps that an eye can see."""
+
+HELD_OUT_HALF = {"small": (0.0125, 0.0135), "medium": (0.0185, 0.0215), "large": (0.0275, 0.0285)}
+"""The same outside of what training draws."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What no training scene shows, for any object."""
+
+    colors: tuple[str, ...] = ("purple",)
+    # Pairs of colour and kind.
+    pairs: tuple[tuple[str, str], ...] = (("green", "cylinder"), ("yellow", "cube"), ("blue", "ball"))
+
+    def allows(self, color: str, kind: str) -> bool:
+        """Return whether training may show a thing of this colour and kind."""
+        return color not in self.colors and (color, kind) not in self.pairs
+
+
+@dataclass(frozen=True)
+class Body:
+    """Half extents, m, and rotation about z, rad, of a thing."""
+
+    half_size: tuple[float, float, float]
+    yaw: float
+    long: bool
+
+    @property
+    def reach(self) -> Place:
+        """Return the way from the middle to an end of a long thing; (0, 0) for the others."""
+        length = self.half_size[0] if self.long else 0.0
+        return length * math.cos(self.yaw), length * math.sin(self.yaw)
+
+
+def half_size(kind: str, size: str, dice: Dice, *, held_out: bool) -> tuple[float, float, float]:
+    """Return the half extents of a thing, m; a peg lies along its x, a cylinder stands."""
+    outside = held_out and dice.uniform() < 0.5
+    half = dice.uniform(*(HELD_OUT_HALF if outside else HALF)[size])
+    if kind == "ball":
+        return (1.1 * half,) * 3
+    if kind == "cylinder":
+        return half, half, half * dice.uniform(1.1, 1.5)
+    if kind == "peg":
+        thick = 0.8 * half
+        return half * dice.uniform(4.4, 5.0), thick, thick
+    return (half,) * 3
