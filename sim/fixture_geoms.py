@@ -9,9 +9,9 @@ from typing import cast
 import mujoco
 import numpy as np
 
+from sim.contacts import GEOM_TYPES, HAND, OBJECT, SOLIMP, SOLREF, TABLE, size_triple
 from sim.engine import Values
 from sim.fixtures import Fixture, Part
-from sim.contacts import GEOM_TYPES, HAND, OBJECT, SOLIMP, SOLREF, TABLE, size_triple
 from sim.scene import Scene
 
 

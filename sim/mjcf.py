@@ -1,4 +1,4 @@
-"""A scene as a lean MuJoCo model: the Panda, a table, fixtures and free objects, with collision shapes and no visuals."""
+"""A scene as a lean MuJoCo model: the Panda, table, fixtures and free objects, with collision shapes and no visuals."""
 
 from __future__ import annotations
 

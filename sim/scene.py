@@ -73,7 +73,7 @@ class Scene:
     # Physics steps of `timestep` seconds in one control step: timestep * substeps = 1 / rate.
     timestep: float = 0.005
     substeps: int = 10
-    # Collision shape of the table top: a "box" with edges, or a "plane" without, which round objects touch at less cost.
+    # Collision shape of the table top: a "box" with edges, or a "plane", which round objects touch at less cost.
     table_shape: Literal["box", "plane"] = "box"
     # What stands on the table and stays, each with a name that no object has.
     fixtures: tuple[Fixture, ...] = ()

@@ -1,7 +1,7 @@
 """Referring expressions: "the small red cube that is left of the ball", said, read back, and what they denote.
 
-Left and right are those of the picture: the cameras stand in front of the robot and look at it, so that left is -y of the
-base frame. A phrase that a person could not decide (two places nearly level, a middling size) denotes nothing.
+Left and right are those of the picture: the cameras stand in front of the robot and look at it, so that left is -y of
+the base frame. A phrase that a person could not decide (two places nearly level, a middling size) denotes nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """open_door-v1: open the door of a small cabinet by its handle.
 
 Goal: turn the door about its hinge, towards the robot.
-Start: arm near its home posture; a cabinet 15 cm high on the table, its door towards the robot, closed; up to three objects.
+Start: arm near its home posture; a cabinet 15 cm high on the table, its closed door towards the robot; up to three
+    objects around it.
 Randomized: the laws of tasks/laws.py; the cabinet's place and turn, the hinge's damping and dry friction.
 Held out: the sentences marked so; purple and the other looks that tasks/semantics.py names for the objects around.
 Success: the hinge has turned by more than 0.3 rad.
@@ -74,7 +75,7 @@ def _gap(state: State) -> Array:
 
 
 def privileged(state: State) -> Array:
-    """Return the privileged observation (n, 23): hand, handle, which way the cabinet faces, how far the door is open."""
+    """Return the privileged observation (n, 23): hand, handle, the way the cabinet faces, the door's angle."""
     xp = array_namespace(state.q)
     turn = to_matrix(state.fixtures["door"][:, 3:])
     angle = state.joints["door"][:, None]

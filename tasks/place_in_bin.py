@@ -1,7 +1,8 @@
 """place_in_bin-v1: put the named object into the bin and let go.
 
 Goal: the target lies inside the open bin by itself.
-Start: arm near its home posture; target (a cube, a cylinder or a ball) and bin in a 26 x 44 cm field, up to three others.
+Start: arm near its home posture; target (a cube, a cylinder or a ball) and bin in a 26 x 44 cm field; up to three
+    others.
 Randomized: the laws of tasks/laws.py; the bin's place and turn; kinds, sizes, colours, places and the sentence are drawn
     together (docs/tasks.md).
 Held out: purple, green cylinders, yellow cubes, blue balls, sizes beyond HALF, and the sentences and nouns marked so.

@@ -53,7 +53,7 @@ TASK = Task(
     id="pull_cube-v1",
     summary="pull the named object towards the robot into the round region",
     scene=Scene(objects=slots(TARGET), cameras=CAMERAS, table_shape="plane", fixtures=(sliding.GOAL,)),
-    presets=presets("target", fixtures=("goal",)),
+    presets=presets("target", fixtures=("goal",), extra=sliding.FRICTION),
     horizon=60,
     hold=5,
     privileged=sliding.privileged,

@@ -53,7 +53,7 @@ TASK = Task(
     id="push_cube-v1",
     summary="push the named object away from the robot into the round region",
     scene=Scene(objects=slots(TARGET), cameras=CAMERAS, table_shape="plane", fixtures=(sliding.GOAL,)),
-    presets=presets("target", fixtures=("goal",)),
+    presets=presets("target", fixtures=("goal",), extra=sliding.FRICTION),
     horizon=60,
     hold=5,
     privileged=sliding.privileged,

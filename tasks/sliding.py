@@ -5,14 +5,19 @@ from __future__ import annotations
 from array_api_compat import array_namespace
 
 from sim.fixtures import region
+from sim.rotations import to_matrix
 from sim.state import Array, State
 from tasks import parts
+from tasks.randomization import knobs
 from tasks.task import Terms
 
 RADIUS = 0.06
 """Radius of the region, m."""
 
 GOAL = region("goal", radius=RADIUS, position=(0.67, 0.0), color=(0.75, 0.1, 0.35))
+
+FRICTION = knobs("target.friction *U(0.3, 0.8)")
+"""What slides must not stick: with more it tips over."""
 
 WEIGHTS = {"reach": 1.0, "reach_fine": 0.5, "slide": 3.0, "place": 2.0, "success": 2.0, **parts.MOTION_WEIGHTS}
 
@@ -23,18 +28,28 @@ def to_goal(state: State) -> Array:
 
 
 def behind(state: State, *, gap: float) -> Array:
-    """Return where the hand moves the target from, (n, 3): `gap` m off the side that is turned from the region."""
+    """Return where the hand moves the target from, (n, 3): `gap` m off the side that is turned from the region.
+
+    It is low, so that the target slides rather than tips.
+    """
     xp = array_namespace(state.q)
     way = to_goal(state)
     distance = xp.clip(parts.length(way), 0.02, 10.0)[:, None]
     reach = (state.half_sizes["target"][:, :1] + gap) * way / distance
-    return xp.concat([state.poses["target"][:, :2] - reach, state.poses["target"][:, 2:3]], axis=-1)
+    low = state.table[:, None] + xp.clip(0.6 * state.half_sizes["target"][:, 2:], 0.013, 1.0)
+    return xp.concat([state.poses["target"][:, :2] - reach, low], axis=-1)
 
 
 def privileged(state: State) -> Array:
-    """Return the privileged observation (n, 28): hand, target, way to the region, way to where the hand belongs."""
-    start = behind(state, gap=0.02) - state.tcp[:, :3]
-    return parts.concat(parts.hand_features(state), parts.object_features(state, "target"), to_goal(state), start)
+    """Return the privileged observation (n, 32): hand, target, its tilt and velocity, ways to region and to `behind`."""
+    return parts.concat(
+        parts.hand_features(state),
+        parts.object_features(state, "target"),
+        to_matrix(state.poses["target"][:, 3:])[:, 2, 2:],
+        parts.speed_features(state, "target"),
+        to_goal(state),
+        behind(state, gap=0.02) - state.tcp[:, :3],
+    )
 
 
 def terms(state: State, action: Array, previous: Array) -> Terms:

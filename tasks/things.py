@@ -52,7 +52,7 @@ def half_size(kind: str, size: str, dice: Dice, *, held_out: bool) -> tuple[floa
     if kind == "ball":
         return (1.1 * half,) * 3
     if kind == "cylinder":
-        return half, half, half * dice.uniform(1.1, 1.5)
+        return half, half, half * dice.uniform(0.9, 1.3)
     if kind == "peg":
         thick = 0.8 * half
         return half * dice.uniform(4.4, 5.0), thick, thick
