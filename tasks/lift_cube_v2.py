@@ -2,7 +2,7 @@
 
 Goal: grasp the target (a cube, a cylinder or a ball) and hold its underside at least 5 cm above the table top.
 Start: arm near its home posture, gripper open; target anywhere in a 30 x 44 cm field, up to three others around it.
-Randomized: the laws of tasks/laws.py; kinds, sizes, colours, places and the sentence are drawn together (docs/tasks.md).
+Randomized: the laws of tasks/laws.py; kinds, sizes, colours, places and sentence are drawn together (docs/tasks.md).
 Held out: purple, green cylinders, yellow cubes, blue balls, sizes beyond HALF, and the sentences and nouns marked so.
 Success: the underside of the target is more than 5 cm above the table top.
 """

@@ -3,11 +3,11 @@
 Goal: the target lies inside the open bin by itself.
 Start: arm near its home posture; target (a cube, a cylinder or a ball) and bin in a 26 x 44 cm field; up to three
     others.
-Randomized: the laws of tasks/laws.py; the bin's place and turn; kinds, sizes, colours, places and the sentence are drawn
+Randomized: the laws of tasks/laws.py; the bin's place and turn; kinds, sizes, colours, places and sentence are drawn
     together (docs/tasks.md).
 Held out: purple, green cylinders, yellow cubes, blue balls, sizes beyond HALF, and the sentences and nouns marked so.
-Success: the target's centre is inside the bin's walls and its lowest point less than 2 cm above the table; it lies still
-    (3 cm/s, 0.5 rad/s) and the hand touches nothing.
+Success: the target's centre is inside the bin's walls and its lowest point less than 2 cm above the table; it lies
+    still (3 cm/s, 0.5 rad/s) and the hand touches nothing.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """push_cube-v1: push the named object away from the robot into the round region on the table.
 
 Goal: bring the target's centre over the region.
-Start: arm near its home posture; target 40 to 54 cm in front of the base; region 14 to 22 cm beyond it, up to 30 degrees
-    aside; up to three others, none on the way.
-Randomized: the laws of tasks/laws.py; kinds, sizes, colours, places and the sentence are drawn together (docs/tasks.md).
+Start: arm near its home posture; target 40 to 54 cm in front of the base; region 14 to 22 cm beyond it, up to 30
+    degrees aside; up to three others, none on the way.
+Randomized: the laws of tasks/laws.py; kinds, sizes, colours, places and sentence are drawn together (docs/tasks.md).
 Held out: purple, green cylinders, yellow cubes, sizes beyond HALF, and the sentences and nouns marked so.
 Success: the target's centre is within 6 cm of the region's centre in the plane, and the target is on the table.
 """

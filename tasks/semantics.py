@@ -1,7 +1,7 @@
 """What an episode means: which object is the target, what stands beside it, and the sentence that names it.
 
-Everything is drawn jointly, so that by construction each role of a sentence denotes exactly one object: whatever shares the
-target's colour and kind differs clearly in size, or, once in a while, only in its place.
+Everything is drawn jointly, so that by construction each role of a sentence denotes exactly one object: whatever shares
+the target's colour and kind differs clearly in size, or, once in a while, only in its place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from sim.scene import PALETTE, Value
 from tasks.grammar import FIRST, SIZES, Phrase, Thing, denoted, descriptions
 from tasks.layout import Dice, Layout, Place, Region
-from tasks.things import HALF, HELD_OUT_HALF, KINDS, Body, HeldOut, half_size
+from tasks.things import HALF, HELD_OUT, HELD_OUT_HALF, KINDS, Body, HeldOut, half_size
 
 TWIN_SHARE = 0.3
 """Share of the scenes with others in which one of them differs from the target in its place alone."""
@@ -61,7 +61,7 @@ class Semantics:
     # Role -> its words in a host's scene, where {color} is the colour that the host says.
     in_hosts: Mapping[str, str]
     counts: tuple[int, ...] = (0, 1, 1, 2, 2, 3)
-    held_out: HeldOut = HeldOut()
+    held_out: HeldOut = HELD_OUT
     arrange: Arrange | None = field(default=None, repr=False)
 
     def draw(self, seed: int, name: str, *, held_out: bool) -> Meaning:
@@ -74,9 +74,8 @@ class Semantics:
             scene.values |= self.arrange(dice, layout, {thing.name: thing.place for thing in scene.things})
         count = dice.pick(self.counts)
         for k, slot in enumerate(self.others):
-            if k >= count or not scene.add_other(
-                slot, twin=k == 0 and bool(self.roles) and dice.uniform() < TWIN_SHARE
-            ):
+            twin = k == 0 and bool(self.roles) and dice.uniform() < TWIN_SHARE
+            if k >= count or not scene.add_other(slot, twin=twin):
                 scene.values[f"{slot}.present"] = 0.0
         scene.settle_twin()
         return Meaning(scene.values, tuple(scene.things))

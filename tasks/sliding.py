@@ -41,7 +41,7 @@ def behind(state: State, *, gap: float) -> Array:
 
 
 def privileged(state: State) -> Array:
-    """Return the privileged observation (n, 32): hand, target, its tilt and velocity, ways to region and to `behind`."""
+    """Return the privileged observation (n, 32): hand, target, tilt, velocity, ways to region and to `behind`."""
     return parts.concat(
         parts.hand_features(state),
         parts.object_features(state, "target"),

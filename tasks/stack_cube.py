@@ -2,10 +2,10 @@
 
 Goal: the target stands on the base by itself.
 Start: arm near its home posture; target and base (cubes or cylinders) in a 24 x 36 cm field, up to two others.
-Randomized: the laws of tasks/laws.py; kinds, sizes, colours, places and the sentence are drawn together (docs/tasks.md).
+Randomized: the laws of tasks/laws.py; kinds, sizes, colours, places and sentence are drawn together (docs/tasks.md).
 Held out: purple, green cylinders, yellow cubes, sizes beyond HALF, and the sentences and nouns marked so.
-Success: the target's centre is within 5 mm of where it stands on the base in height, and within the base's half extent in
-    the plane; it lies still (3 cm/s, 0.5 rad/s) and the hand touches nothing.
+Success: the target's centre is within 5 mm of where it stands on the base in height, and within the base's half extent
+    in the plane; it lies still (3 cm/s, 0.5 rad/s) and the hand touches nothing.
 """
 
 from __future__ import annotations

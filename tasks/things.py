@@ -30,6 +30,10 @@ class HeldOut:
         return color not in self.colors and (color, kind) not in self.pairs
 
 
+HELD_OUT = HeldOut()
+"""What is held out where a task says nothing else."""
+
+
 @dataclass(frozen=True)
 class Body:
     """Half extents, m, and rotation about z, rad, of a thing."""

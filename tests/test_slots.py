@@ -1,0 +1,198 @@
+"""Slots and fixtures: shapes and presence per world, things that stay, doors that turn, and how they are drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sim.engine import make_engine
+from sim.errors import UserError
+from sim.fixtures import SHAPES
+from sim.renderer import Renderer
+from sim.scene import Value
+from sim.streams import episode_seed, generator
+from tasks import open_door, place_in_bin
+from tasks.catalogue import load_task
+from tasks.env import make_env
+
+SCENE = place_in_bin.TASK.scene
+NOMINAL = SCENE.nominal()
+HOLD = np.array([0.0] * 6 + [1.0])
+
+
+def other(**values: Value) -> dict[str, Value]:
+    return {f"other1.{name}": value for name, value in values.items()}
+
+
+def held(values: list[dict[str, Value]], *, steps: int, threads: int = 1):
+    """Return the engine after so many steps with a resting hand."""
+    engine = make_engine("mujoco", SCENE, n=len(values), threads=threads)
+    engine.reset(np.arange(len(values)), [NOMINAL | chosen for chosen in values])
+    for _ in range(steps):
+        engine.step(np.tile(HOLD, (len(values), 1)))
+    return engine
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_and_size_rests_at_its_own_surface(shape: str) -> None:
+    halves = [(h, h, h if shape == "sphere" else 1.2 * h) for h in (0.013, 0.02, 0.028)]
+    engine = held([other(shape=shape, half_size=h, present=1.0, position=(0.5, -0.2)) for h in halves], steps=20)
+    state = engine.state()
+    engine.close()
+    np.testing.assert_allclose(state.poses["other1"][:, 2] - state.table, [h[2] for h in halves], atol=1e-3)
+    assert state.shapes["other1"].tolist() == [SHAPES.index(shape)] * 3
+
+
+def test_an_absent_object_stays_where_it_waits_and_touches_nothing() -> None:
+    engine = held([other(present=0.0), other(present=1.0, position=(0.5, -0.2))], steps=0)
+    before = engine.positions()
+    for _ in range(60):
+        state = engine.step(np.tile(HOLD, (2, 1)))
+    after = engine.positions()
+    engine.close()
+    assert state.present["other1"].tolist() == [False, True]
+    assert before[0, 16:].tobytes() == after[0, 16:].tobytes()
+    assert state.poses["other1"][0, 2] < -1 < state.poses["other1"][1, 2]
+
+
+def test_an_absent_object_is_not_lost() -> None:
+    env = make_env("lift_cube-v2", n=32)
+    env.reset(np.arange(32), [episode_seed("train", 0, i) for i in range(32)])
+    step = env.step(np.tile(HOLD, (32, 1)))
+    absent = ~env.engine.state().present["other1"]
+    env.close()
+    assert absent.any()
+    assert not step.terminated.any()
+
+
+def test_a_slot_that_was_absent_can_come_back() -> None:
+    engine = held([other(present=0.0)], steps=5)
+    engine.reset(np.arange(1), [NOMINAL | other(present=1.0, position=(0.5, -0.2))])
+    for _ in range(10):
+        state = engine.step(HOLD[None])
+    engine.close()
+    assert state.poses["other1"][0, 2] - state.table[0] == pytest.approx(0.02, abs=1e-3)
+
+
+def test_worlds_of_different_shapes_do_not_touch_each_other() -> None:
+    """The same bytes for a world alone and among others, shapes drawn per world, hand moving."""
+
+    def run(indices: list[int], threads: int) -> dict[int, bytes]:
+        task = load_task("lift_cube-v2")
+        engine = make_engine("mujoco", task.scene, n=len(indices), threads=threads)
+        values = [task.scene.nominal() | task.draw(i, preset="physical", visual=False) for i in indices]
+        engine.reset(np.arange(len(indices)), values)
+        for step in range(25):
+            engine.step(np.array([_action(i, step) for i in indices]))
+        rows = {i: row.tobytes() for i, row in zip(indices, engine.positions(), strict=True)}
+        engine.close()
+        return rows
+
+    whole, some = run(list(range(12)), 2), run([7, 3, 11], 1)
+    assert all(whole[i] == row for i, row in some.items())
+
+
+def _action(index: int, step: int) -> np.ndarray:
+    stream = generator(index, "actions", step)
+    return np.concatenate([stream.uniform(-0.04, 0.03, 3), stream.uniform(-0.1, 0.1, 3), [step % 20 < 10]])
+
+
+def test_an_unknown_shape_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UserError, match="Did you mean 'cylinder'"):
+        held([other(shape="cylindre")], steps=0)
+
+
+def test_a_ball_dropped_over_the_bin_stays_inside() -> None:
+    half = (0.02, 0.02, 0.02)
+    values = {"bin.position": (0.5, -0.2), "bin.yaw": 0.4, "target.shape": "sphere", "target.half_size": half}
+    engine = make_engine("mujoco", SCENE, n=1)
+    engine.reset(np.arange(1), [NOMINAL | values])
+    engine._state[0, 1 + 9 : 1 + 12] = 0.53, -0.22, 0.1
+    for _ in range(60):
+        state = engine.step(HOLD[None])
+    engine.close()
+    assert place_in_bin.inside(state).all()
+    np.testing.assert_allclose(state.fixtures["bin"][0, :2], (0.5, -0.2))
+    assert place_in_bin.success(state).all()
+
+
+def pulled(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the door's angle (n,) after a scripted pull, and whether the task calls it open."""
+    env = make_env("open_door-v1", n=n, preset="none")
+    env.reset(np.arange(n), [0] * n)
+    for step in range(env.spec.horizon):
+        state = env.engine.state()
+        way = open_door.handle(state) - state.tcp[:, :3]
+        beside = np.linalg.norm(way[:, :2], axis=1) > 0.012
+        way[:, 2] += np.where(beside, 0.08, 0.0)
+        action = np.tile(HOLD, (n, 1))
+        action[:, :3] = np.clip(way, -0.03, 0.03)
+        if step > 30:
+            action[:, 6] = 0.0
+        if step > 36:
+            action[:, :3] = np.clip(open_door.handle(state) - state.tcp[:, :3], -0.02, 0.02)
+            action[:, 0] -= 0.02
+        result = env.step(action)
+    angle = env.engine.state().joints["door"]
+    env.close()
+    return angle, result.success
+
+
+def test_a_hand_that_pulls_the_handle_opens_the_door() -> None:
+    angle, success = pulled(1)
+    assert angle[0] > open_door.OPEN
+    assert success[0]
+
+
+def test_the_handle_turns_with_the_door() -> None:
+    """The task's own geometry agrees with the engine's: a rotated door has its bar where `handle` says."""
+    import mujoco
+
+    from sim.mjcf import build_spec
+
+    scene = open_door.TASK.scene
+    engine = make_engine("mujoco", scene, n=1)
+    engine.reset(np.arange(1), [scene.nominal() | {"door.yaw": 0.3, "door.position": (0.6, 0.05)}])
+    engine._state[0, 1 + engine._joints["door"]] = 0.7
+    state = engine.state()
+    engine.close()
+    model = build_spec(scene).compile()
+    data = mujoco.MjData(model)
+    body = model.body("door").id
+    model.body_pos[body], model.body_quat[body] = state.fixtures["door"][0, :3], state.fixtures["door"][0, 3:]
+    data.qpos[model.joint("door").qposadr[0]] = state.joints["door"][0]
+    mujoco.mj_kinematics(model, data)
+    bar = data.geom("door_bar").xpos
+    np.testing.assert_allclose(open_door.handle(state)[0, :2], bar[:2], atol=1e-9)
+
+
+def test_what_scenes_did_not_always_have_leaves_old_digests_alone() -> None:
+    assert load_task("lift_cube-v1").digest() == "be182a0b54cf9cad"
+
+
+@pytest.fixture(scope="module")
+def renderer():
+    try:
+        made = Renderer(SCENE)
+    except UserError as error:
+        pytest.skip(str(error))
+    with made:
+        yield made
+
+
+def frame(renderer: Renderer, **changes: Value) -> np.ndarray:
+    from sim.model_values import start_positions
+
+    values = NOMINAL | {"other1.position": (0.55, -0.2)} | {k.replace("__", "."): v for k, v in changes.items()}
+    return renderer.render(start_positions(SCENE, values), values)
+
+
+def test_presence_shape_and_fixtures_show_and_are_forgotten(renderer) -> None:
+    empty = frame(renderer)
+    box = frame(renderer, other1__present=1.0)
+    ball = frame(renderer, other1__present=1.0, other1__shape="sphere")
+    moved = frame(renderer, bin__position=(0.5, 0.0), bin__yaw=0.5)
+    painted = frame(renderer, bin__color="purple")
+    assert all((picture != empty).any() for picture in (box, ball, moved, painted))
+    assert (box != ball).any()
+    assert np.array_equal(frame(renderer), empty)
