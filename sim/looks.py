@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import mujoco
 import numpy as np
@@ -14,7 +13,7 @@ from sim.contacts import GEOM_TYPES, size_triple
 from sim.engine import Values
 from sim.errors import UserError, nearest, unknown
 from sim.fixture_geoms import fixture_geoms
-from sim.fixtures import SHAPES, Shape, Vec
+from sim.fixtures import SHAPES, Vec
 from sim.mjcf import TABLE_CENTER, TABLE_HALF
 from sim.scene import Camera, Scene, Value, rgb
 from sim.textures import TEXTURES
@@ -74,8 +73,8 @@ class Look:
         if shape not in SHAPES:
             raise unknown(f"shape for {name}.shape", str(shape), SHAPES)
         half_size = self._positive(f"{name}.half_size", values)
-        model.geom_type[geom] = GEOM_TYPES[str(shape)]
-        model.geom_size[geom] = size_triple(cast(Shape, shape), tuple(half_size))
+        model.geom_type[geom] = GEOM_TYPES[shape]
+        model.geom_size[geom] = size_triple(shape, tuple(half_size))
         model.geom_group[geom] = VISIBLE if self._number(f"{name}.present", values) > 0.5 else HIDDEN
 
     def _object_color(self, name: str, values: Values, *, own: Vec | None = None) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ from sim.contacts import GEOM_TYPES, HAND, OBJECT, TABLE, size_triple
 from sim.engine import Values
 from sim.errors import unknown
 from sim.fixture_geoms import FixtureWriter, fixture_pose
-from sim.fixtures import SHAPES, Shape
+from sim.fixtures import SHAPES
 from sim.mjcf import ARM_DAMPING
 from sim.scene import Object, Scene, Value
 
@@ -60,7 +60,7 @@ def drawn_object(item: Object, values: Values) -> Object:
         raise unknown(f"shape for {item.name}.shape", str(shape), SHAPES)
     return replace(
         item,
-        shape=cast(Shape, shape),
+        shape=shape,
         half_size=vector(values[f"{item.name}.half_size"]),
         mass=number(values[f"{item.name}.mass"]),
         friction=number(values[f"{item.name}.friction"]),

@@ -48,7 +48,7 @@ SEMANTICS = Semantics(
     roles=(Role("target", ("cube", "cube", "cylinder", "ball"), FIELD),),
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball"),
-    field=FIELD,
+    around=FIELD,
     templates={
         "lift": "lift {target}",
         "pick_up": "pick up {target}",

@@ -120,7 +120,7 @@ SEMANTICS = Semantics(
     roles=(),
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball"),
-    field=((0.34, -0.25), (0.72, 0.25)),
+    around=((0.34, -0.25), (0.72, 0.25)),
     arrange=arrange,
     templates={
         "open": "open the door",

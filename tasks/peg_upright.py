@@ -94,7 +94,7 @@ SEMANTICS = Semantics(
     roles=(Role("target", ("peg",), ((0.46, -0.18), (0.66, 0.18)), radius=0.06),),
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball", "peg"),
-    field=((0.4, -0.22), (0.73, 0.22)),
+    around=((0.4, -0.22), (0.73, 0.22)),
     held_out=HeldOut(pairs=(("green", "cylinder"), ("yellow", "cube"), ("blue", "ball"), ("green", "peg"))),
     templates={
         "stand": "stand {target} upright",

@@ -99,7 +99,7 @@ SEMANTICS = Semantics(
     roles=(Role("target", ("cube", "cube", "cylinder", "ball"), ((0.44, -0.22), (0.7, 0.22))),),
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball"),
-    field=((0.42, -0.22), (0.73, 0.22)),
+    around=((0.42, -0.22), (0.73, 0.22)),
     arrange=arrange,
     templates={
         "put": "put {target} into the bin",

@@ -36,7 +36,7 @@ SEMANTICS = Semantics(
     roles=(Role("target", ("cube", "cube", "cylinder"), ((0.56, -0.16), (0.7, 0.16))),),
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball"),
-    field=((0.36, -0.22), (0.73, 0.22)),
+    around=((0.36, -0.22), (0.73, 0.22)),
     arrange=arrange,
     templates={
         "pull": "pull {target} onto the target spot",

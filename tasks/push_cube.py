@@ -36,7 +36,7 @@ SEMANTICS = Semantics(
     roles=(Role("target", ("cube", "cube", "cylinder"), ((0.4, -0.16), (0.54, 0.16))),),
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball"),
-    field=((0.38, -0.22), (0.73, 0.22)),
+    around=((0.38, -0.22), (0.73, 0.22)),
     arrange=arrange,
     templates={
         "push": "push {target} onto the target spot",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from sim.scene import PALETTE, Value
 from tasks.grammar import FIRST, SIZES, Phrase, Thing, denoted, descriptions
@@ -55,7 +55,7 @@ class Semantics:
     others: tuple[str, ...]
     other_kinds: tuple[str, ...]
     # Where the others may stand, and how many there are: each entry is as likely.
-    field: Region
+    around: Region
     # Template id -> sentence with {slot} for each role; ids that begin with "held_out" are never trained on.
     templates: Mapping[str, str]
     # Role -> its words in a host's scene, where {color} is the colour that the host says.
@@ -84,7 +84,7 @@ class Semantics:
         """Return the meaning of a scene without draws: the roles alone, as `values` have them."""
         things = []
         for role in self.roles:
-            x, y = values[f"{role.slot}.position"]  # type: ignore[misc]
+            x, y = cast(Place, values[f"{role.slot}.position"])
             things.append(Thing(role.slot, role.kinds[0], str(values[f"{role.slot}.color"]), "medium", (x, y)))
         return Meaning({}, tuple(things))
 
@@ -148,7 +148,7 @@ class _Drawn:
         if twin:
             kind, color, size = self.things[0].kind, self.things[0].color, self.things[0].size
         body = self._body(kind, size)
-        place = self._layout.find(self._dice, self._semantics.field, clear=0.045, reach=body.reach)
+        place = self._layout.find(self._dice, self._semantics.around, clear=0.045, reach=body.reach)
         if place is None:
             return False
         if twin:

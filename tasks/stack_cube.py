@@ -80,7 +80,7 @@ SEMANTICS = Semantics(
     ),
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball"),
-    field=((0.42, -0.22), (0.73, 0.22)),
+    around=((0.42, -0.22), (0.73, 0.22)),
     counts=(0, 0, 1, 1, 2),
     templates={
         "stack": "stack {target} on {base}",
