@@ -54,7 +54,7 @@ TASK = Task(
     summary="pull the named object towards the robot into the round region",
     scene=Scene(objects=slots(TARGET), cameras=CAMERAS, table_shape="plane", fixtures=(sliding.GOAL,)),
     presets=presets("target", fixtures=("goal",), extra=sliding.FRICTION),
-    horizon=60,
+    horizon=80,
     hold=5,
     privileged=sliding.privileged,
     terms=sliding.terms,

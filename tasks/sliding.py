@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace
 
+from sim.conventions import OPENING_MAX
 from sim.fixtures import region
 from sim.rotations import to_matrix
 from sim.state import Array, State
@@ -19,7 +20,15 @@ GOAL = region("goal", radius=RADIUS, position=(0.67, 0.0), color=(0.75, 0.1, 0.3
 FRICTION = knobs("target.friction *U(0.3, 0.8)")
 """What slides must not stick: with more it tips over."""
 
-WEIGHTS = {"reach": 1.0, "reach_fine": 0.5, "slide": 3.0, "place": 2.0, "success": 2.0, **parts.MOTION_WEIGHTS}
+WEIGHTS = {
+    "reach": 1.0,
+    "reach_fine": 0.5,
+    "closed": 0.5,
+    "slide": 3.0,
+    "place": 2.0,
+    "success": 2.0,
+    **parts.MOTION_WEIGHTS,
+}
 
 
 def to_goal(state: State) -> Array:
@@ -40,15 +49,25 @@ def behind(state: State, *, gap: float) -> Array:
     return xp.concat([state.poses["target"][:, :2] - reach, low], axis=-1)
 
 
+def approach(state: State) -> Array:
+    """Return the way from the TCP to `behind`, (n, 3), m, over the target where it lies on the way."""
+    xp = array_namespace(state.q)
+    way = behind(state, gap=0.02) - state.tcp[:, :3]
+    above = 2 * state.half_sizes["target"][:, 2] + 0.03
+    aside = xp.sum(way[:, :2] ** 2, axis=-1)
+    rise = above * (1 - xp.exp(-aside / 0.05**2))
+    return xp.concat([way[:, :2], way[:, 2:] + rise[:, None]], axis=-1)
+
+
 def privileged(state: State) -> Array:
-    """Return the privileged observation (n, 32): hand, target, tilt, velocity, ways to region and to `behind`."""
+    """Return the privileged observation (n, 32): hand, target, tilt, velocity, ways to region and `behind`."""
     return parts.concat(
         parts.hand_features(state),
         parts.object_features(state, "target"),
         to_matrix(state.poses["target"][:, 3:])[:, 2, 2:],
         parts.speed_features(state, "target"),
         to_goal(state),
-        behind(state, gap=0.02) - state.tcp[:, :3],
+        approach(state),
     )
 
 
@@ -56,11 +75,12 @@ def terms(state: State, action: Array, previous: Array) -> Terms:
     """Return the reward terms, each in [0, 1], (n,)."""
     xp = array_namespace(state.q)
     distance = parts.length(to_goal(state))
-    start = parts.length(behind(state, gap=0.02) - state.tcp[:, :3])
+    start = parts.length(approach(state))
     done = parts.flag(success(state), state.q)
     return {
         "reach": xp.maximum(1 - xp.tanh(5 * start), done),
         "reach_fine": xp.maximum(xp.exp(-((start / 0.03) ** 2)), done),
+        "closed": 1 - xp.clip(state.opening / OPENING_MAX, 0.0, 1.0),
         "slide": 1 - xp.tanh(6 * distance),
         "place": xp.exp(-((distance / 0.05) ** 2)),
         "success": done,
