@@ -99,7 +99,7 @@ def _paragraph(row: TaskRow) -> list[Text]:
 
 def _expert_text(row: TaskRow) -> str:
     if row.expert is None:
-        return f"none shipped; type: demomill train-expert {row.id}"
+        return f"no expert yet; type: demomill train-expert {row.id}"
     found = row.expert
     text = f"{found.success:.1%} [{found.low:.1%}, {found.high:.1%}] of {found.episodes} randomized episodes"
     return text if found.current else f"{text}; trained for another digest of the task"

@@ -16,7 +16,7 @@ from tasks.catalogue import TASKS, load_task
 from tasks.task import Task
 
 COLUMNS, ROWS = 4, 3
-CAPTION = 34
+CAPTION = 47
 """Height of the text under a frame, pixels."""
 
 
@@ -41,7 +41,7 @@ def sheet(pictures: list[tuple[Image.Image, str]]) -> Image.Image:
     for k, (picture, sentence) in enumerate(pictures):
         x, y = k % COLUMNS * (size + 4), k // COLUMNS * (size + CAPTION)
         page.paste(picture, (x, y))
-        text = "\n".join(textwrap.wrap(sentence, width=size // 6)[:3])
+        text = "\n".join(textwrap.wrap(sentence, width=size // 6)[:4])
         pen.multiline_text((x + 2, y + size + 1), text, fill="black", font=font, spacing=0)
     return page
 
