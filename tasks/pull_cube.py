@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sim.scene import Object, Scene, Value
 from tasks import sliding
@@ -20,7 +21,8 @@ from tasks.layout import Dice, Layout, Place
 from tasks.semantics import Role, Semantics
 from tasks.task import Task, Twin
 
-TARGET = Object("target", "box", half_size=(0.02, 0.02, 0.02), position=(0.63, 0.0), mass=0.08)
+TARGET = Object("target", "box", (0.02, 0.02, 0.02), position=(0.63, 0.0), mass=0.08, friction=0.5)
+GOAL = replace(sliding.GOAL, position=(0.45, 0.0))
 
 
 def arrange(dice: Dice, layout: Layout, places: Mapping[str, Place]) -> dict[str, Value]:
@@ -52,7 +54,7 @@ SEMANTICS = Semantics(
 TASK = Task(
     id="pull_cube-v1",
     summary="pull the named object towards the robot into the round region",
-    scene=Scene(objects=slots(TARGET), cameras=CAMERAS, table_shape="plane", fixtures=(sliding.GOAL,)),
+    scene=Scene(objects=slots(TARGET), cameras=CAMERAS, table_shape="plane", fixtures=(GOAL,)),
     presets=presets("target", fixtures=("goal",), extra=sliding.FRICTION),
     horizon=80,
     hold=5,

@@ -20,7 +20,7 @@ from tasks.layout import Dice, Layout, Place
 from tasks.semantics import Role, Semantics
 from tasks.task import Task, Twin
 
-TARGET = Object("target", "box", half_size=(0.02, 0.02, 0.02), position=(0.47, 0.0), mass=0.08)
+TARGET = Object("target", "box", (0.02, 0.02, 0.02), position=(0.47, 0.0), mass=0.08, friction=0.5)
 
 
 def arrange(dice: Dice, layout: Layout, places: Mapping[str, Place]) -> dict[str, Value]:

@@ -17,7 +17,7 @@ RADIUS = 0.06
 
 GOAL = region("goal", radius=RADIUS, position=(0.67, 0.0), color=(0.75, 0.1, 0.35))
 
-FRICTION = knobs("target.friction *U(0.3, 0.8)")
+FRICTION = knobs("target.friction *U(0.6, 1.6)")
 """What slides must not stick: with more it tips over."""
 
 WEIGHTS = {
