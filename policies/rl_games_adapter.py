@@ -32,10 +32,10 @@ from rl_games.torch_runner import Runner
 
 from policies.curves import Progress
 from policies.expert import scaled
+from policies.rl_games_settings import ENV_NAME, network_params
+from policies.rl_games_state import Keeper, put_back, taken
 from sim.streams import episode_seed, generator
 from tasks.env import TaskEnv
-
-ENV_NAME = "demomill"
 
 
 @dataclass
@@ -51,9 +51,9 @@ class Tally:
 class TaskVecEnv(IVecEnv):  # type: ignore[misc]
     """A batched task as rl_games wants it: tensors in and out, worlds reset by themselves, time-outs told apart."""
 
-    def __init__(self, env: TaskEnv, *, seed: int) -> None:
-        """Wrap `env`; the k-th episode begun has the train seed (seed, k)."""
-        self._env, self._seed, self._begun = env, seed, 0
+    def __init__(self, env: TaskEnv, *, seed: int, begun: int = 0) -> None:
+        """Wrap `env`; the k-th episode begun has the train seed (seed, k), counted from `begun`."""
+        self._env, self._seed, self.begun = env, seed, begun
         width = env.privileged().shape[1]
         self._info = {
             "observation_space": gymnasium.spaces.Box(-np.inf, np.inf, (width,), dtype=np.float32),
@@ -74,8 +74,8 @@ class TaskVecEnv(IVecEnv):  # type: ignore[misc]
         return torch.from_numpy(self._env.privileged())
 
     def _begin(self, worlds: NDArray[np.intp]) -> None:
-        seeds = [episode_seed("train", self._seed, self._begun + i) for i in range(len(worlds))]
-        self._begun += len(worlds)
+        seeds = [episode_seed("train", self._seed, self.begun + i) for i in range(len(worlds))]
+        self.begun += len(worlds)
         self._age[worlds] = 0
         self._env.reset(worlds, seeds)
 
@@ -109,16 +109,21 @@ class TaskVecEnv(IVecEnv):  # type: ignore[misc]
 
 
 class _Observer(AlgoObserver):  # type: ignore[misc]
-    """Reports success after every epoch and ends the training when told to."""
+    """Reports success after every epoch, keeps the training's state, and ends the training when told to."""
 
-    def __init__(self, env: TaskVecEnv, report: Callable[[Progress], bool]) -> None:
+    def __init__(self, env: TaskVecEnv, report: Callable[[Progress], bool], keeper: Keeper | None) -> None:
         super().__init__()
-        self._env, self._report, self._began = env, report, time.perf_counter()
+        self._env, self._report, self._keeper, self._began = env, report, keeper, time.perf_counter()
+        self._before: Progress | None = None
         self.algo: Any = None
 
     def after_init(self, algo: Any) -> None:
-        """Keep the agent."""
+        """Keep the agent; where a state was kept, put it back into it."""
         self.algo = algo
+        state = None if self._keeper is None else self._keeper.state
+        if state is not None:
+            put_back(algo, state)
+            self._before = state.curve[-1] if state.curve else None
 
     def close(self) -> None:
         """End the thread of the agent's event writer, which rl_games leaves running."""
@@ -131,76 +136,19 @@ class _Observer(AlgoObserver):  # type: ignore[misc]
         if tally.episodes < self.algo.num_actors // 2:
             return
         self._env.tally = Tally()
-        seconds = time.perf_counter() - self._began
+        steps, seconds = self.algo.frame, time.perf_counter() - self._began
         progress = Progress(
-            steps=self.algo.frame,
-            seconds=seconds,
+            steps=steps + (self._before.steps if self._before else 0),
+            seconds=seconds + (self._before.seconds if self._before else 0.0),
             success=tally.successes / tally.episodes,
             episodes=tally.episodes,
-            steps_per_second=self.algo.frame / seconds,
+            steps_per_second=steps / seconds,
             terms={name: total / tally.steps for name, total in tally.terms.items()},
         )
+        if self._keeper is not None:
+            self._keeper.note(progress, lambda: taken(self.algo), begun=self._env.begun)
         if self._report(progress):
             self.algo.max_epochs = epoch_num
-
-
-def network_params(*, worlds: int, seed: int, max_epochs: int, folder: Path) -> dict[str, Any]:
-    """Return rl_games' configuration: PPO with a [256, 128, 64] ELU network and an adaptive learning rate."""
-    return {
-        "seed": seed + 1,
-        "torch_threads": 1,
-        "algo": {"name": "a2c_continuous"},
-        "model": {"name": "continuous_a2c_logstd"},
-        "network": {
-            "name": "actor_critic",
-            "separate": False,
-            "space": {
-                "continuous": {
-                    "mu_activation": "None",
-                    "sigma_activation": "None",
-                    "mu_init": {"name": "default"},
-                    "sigma_init": {"name": "const_initializer", "val": -0.5},
-                    "fixed_sigma": True,
-                }
-            },
-            "mlp": {"units": [256, 128, 64], "activation": "elu", "initializer": {"name": "default"}},
-        },
-        "config": {
-            "name": ENV_NAME,
-            "full_experiment_name": ENV_NAME,
-            "train_dir": str(folder),
-            "env_name": ENV_NAME,
-            "device": "cpu",
-            "device_name": "cpu",
-            "torch_compile": False,
-            "ppo": True,
-            "num_actors": worlds,
-            "horizon_length": 16,
-            "minibatch_size": min(2048, worlds * 16),
-            "mini_epochs": 4,
-            "max_epochs": max_epochs,
-            "save_frequency": 0,
-            "save_best_after": 10**9,
-            "print_stats": False,
-            "reward_shaper": {"scale_value": 0.1},
-            "normalize_input": True,
-            "normalize_value": True,
-            "normalize_advantage": True,
-            "value_bootstrap": True,
-            "gamma": 0.98,
-            "tau": 0.95,
-            "learning_rate": 1e-3,
-            "lr_schedule": "adaptive",
-            "kl_threshold": 0.012,
-            "e_clip": 0.2,
-            "clip_value": True,
-            "entropy_coef": 0.001,
-            "critic_coef": 2.0,
-            "bounds_loss_coef": 0.001,
-            "truncate_grads": True,
-            "grad_norm": 1.0,
-        },
-    }
 
 
 def train(
@@ -210,17 +158,21 @@ def train(
     max_steps: int,
     report: Callable[[Progress], bool],
     tensorboard: Path | None = None,
+    keeper: Keeper | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """Train PPO until `report` returns True or `max_steps` environment steps are done; return the actor's weights.
 
     The weights: "mean" and "std" (p,) of the observation, then "0.weight", "0.bias" ... of the layers in order.
+    With a `keeper` whose state is of an unfinished training, that training goes on.
     """
-    vec_env = TaskVecEnv(env, seed=seed)
+    state = None if keeper is None else keeper.state
+    done = state.curve[-1].steps if state is not None and state.curve else 0
+    vec_env = TaskVecEnv(env, seed=seed, begun=0 if state is None else state.begun)
     env_configurations.register(ENV_NAME, {"vecenv_type": ENV_NAME, "env_creator": lambda **_: vec_env})
     vecenv.register(ENV_NAME, lambda name, actors, **_: vec_env)
-    observer = _Observer(vec_env, report)
+    observer = _Observer(vec_env, report, keeper)
     with tempfile.TemporaryDirectory() as scratch:
-        epochs = max(1, max_steps // (16 * env.n))
+        epochs = max(1, (max_steps - done) // (16 * env.n))
         folder = tensorboard or Path(scratch)
         params = network_params(worlds=env.n, seed=seed, max_epochs=epochs, folder=folder)
         runner = Runner(algo_observer=observer)

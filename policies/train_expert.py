@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from policies.curves import Progress, draw_curve, machine
 from policies.evaluate_expert import EvaluateExpertConfig, ExpertScore, measure
 from policies.expert import RECORD, ExpertPolicy, draft_spec, load_expert, save_expert
+from policies.training_state import RESUME
 from sim.engine import ENGINES
 from sim.errors import UserError, unknown
 from sim.files import read_json
@@ -88,6 +89,7 @@ def train_expert(config: TrainExpertConfig) -> TrainExpertResult:
     }
     save_expert(folder, weights, record)
     draw_curve(folder / "curve.png", curve, title=task.id)
+    (folder / RESUME).unlink(missing_ok=True)
     return TrainExpertResult(str(folder), curve[-1].steps, curve[-1].seconds, score)
 
 
@@ -105,9 +107,11 @@ def _check(config: TrainExpertConfig) -> None:
 def _learn(config: TrainExpertConfig, folder: Path, task: str) -> tuple[dict[str, NDArray[np.float32]], list[Progress]]:
     """Run PPO to its goal; return the weights and the learning curve."""
     from policies.rl_games_adapter import train
+    from policies.rl_games_state import Keeper
 
+    keeper = Keeper(folder, identity=_identity(config, task))
     env = make_env(task, n=config.worlds, engine=config.engine, preset=config.preset)
-    curve: list[Progress] = []
+    curve = list(keeper.state.curve) if keeper.state else []
     with ProgressLine(f"train {task}", unit="steps") as line:
 
         def report(progress: Progress) -> bool:
@@ -123,6 +127,7 @@ def _learn(config: TrainExpertConfig, folder: Path, task: str) -> tuple[dict[str
                 max_steps=config.max_steps,
                 report=report,
                 tensorboard=folder / "tensorboard" if config.tensorboard else None,
+                keeper=keeper,
             )
         finally:
             env.close()
@@ -140,6 +145,14 @@ def _command(config: TrainExpertConfig, task: str) -> str:
         f"demomill train-expert {task} --seed {config.seed} --worlds {config.worlds} --max-steps {config.max_steps} "
         f"--goal {config.goal} --patience {config.patience} --episodes {config.episodes} "
         f"--engine {config.engine} --preset {config.preset}"
+    )
+
+
+def _identity(config: TrainExpertConfig, task: str) -> str:
+    """Return what an unfinished training must have in common with this one to be continued."""
+    return (
+        f"{task} {load_task(task).digest()}, seed {config.seed}, {config.worlds} worlds, "
+        f"engine {config.engine}, preset {config.preset}"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ import pytest
 from policies.evaluate_expert import EvaluateExpertConfig, evaluate_expert
 from policies.expert import RECORD, SHIPPED, WEIGHTS, ExpertPolicy, draft_spec, load_expert, scaled
 from policies.rl_games_adapter import TaskVecEnv, train
-from policies.train_expert import TrainExpertConfig, train_expert
+from policies.train_expert import TrainExpertConfig, _identity, train_expert
+from policies.training_state import RESUME, load_state
 from sim.episodes import Observation
 from sim.errors import UserError
 from sim.streams import generator
@@ -177,3 +178,38 @@ def test_time_outs_are_told_apart_from_ends():
         assert torch.isfinite(reward).all()
     env.close()
     assert dones == time_outs >= 128
+
+
+def test_an_interrupted_training_goes_on_where_it_was(tmp_path, monkeypatch):
+    import policies.rl_games_state as states
+
+    config = TrainExpertConfig(TASK, out=tmp_path / "e", worlds=128, max_steps=40_960, episodes=8)
+    monkeypatch.setattr(states.Keeper, "note", _interrupted_after(states.Keeper.note, 2))
+    with pytest.raises(KeyboardInterrupt):
+        train_expert(config)
+    assert (tmp_path / "e" / RESUME).is_file()
+    with pytest.raises(UserError, match="unfinished training of something else"):
+        train_expert(replace(config, seed=1))
+    monkeypatch.undo()
+    state = load_state(tmp_path / "e", identity=_identity(config, TASK))
+    made = train_expert(config)
+    record = json.loads((tmp_path / "e" / RECORD).read_text())
+    steps = [point["steps"] for point in record["curve"]]
+    assert steps[: len(state.curve)] == [progress.steps for progress in state.curve]
+    assert steps == sorted(set(steps))
+    assert made.steps <= 40_960
+    assert not (tmp_path / "e" / RESUME).exists()
+
+
+def _interrupted_after(note, count):
+    """Return a `Keeper.note` that is interrupted, as by Ctrl-C, after so many reports."""
+    calls = []
+
+    def interrupted(self, *arguments, **options):
+        self._every = 0.0
+        note(self, *arguments, **options)
+        calls.append(1)
+        if len(calls) == count:
+            raise KeyboardInterrupt
+
+    return interrupted

@@ -1,0 +1,68 @@
+"""What rl_games is told: PPO and its network, as the dictionary that its runner reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+ENV_NAME = "demomill"
+"""Name under which the worlds are registered with rl_games."""
+
+
+def network_params(*, worlds: int, seed: int, max_epochs: int, folder: Path) -> dict[str, Any]:
+    """Return rl_games' configuration: PPO with a [256, 128, 64] ELU network and an adaptive learning rate."""
+    return {
+        "seed": seed + 1,
+        "torch_threads": 1,
+        "algo": {"name": "a2c_continuous"},
+        "model": {"name": "continuous_a2c_logstd"},
+        "network": {
+            "name": "actor_critic",
+            "separate": False,
+            "space": {
+                "continuous": {
+                    "mu_activation": "None",
+                    "sigma_activation": "None",
+                    "mu_init": {"name": "default"},
+                    "sigma_init": {"name": "const_initializer", "val": -0.5},
+                    "fixed_sigma": True,
+                }
+            },
+            "mlp": {"units": [256, 128, 64], "activation": "elu", "initializer": {"name": "default"}},
+        },
+        "config": {
+            "name": ENV_NAME,
+            "full_experiment_name": ENV_NAME,
+            "train_dir": str(folder),
+            "env_name": ENV_NAME,
+            "device": "cpu",
+            "device_name": "cpu",
+            "torch_compile": False,
+            "ppo": True,
+            "num_actors": worlds,
+            "horizon_length": 16,
+            "minibatch_size": min(2048, worlds * 16),
+            "mini_epochs": 4,
+            "max_epochs": max_epochs,
+            "save_frequency": 0,
+            "save_best_after": 10**9,
+            "print_stats": False,
+            "reward_shaper": {"scale_value": 0.1},
+            "normalize_input": True,
+            "normalize_value": True,
+            "normalize_advantage": True,
+            "value_bootstrap": True,
+            "gamma": 0.98,
+            "tau": 0.95,
+            "learning_rate": 1e-3,
+            "lr_schedule": "adaptive",
+            "kl_threshold": 0.012,
+            "e_clip": 0.2,
+            "clip_value": True,
+            "entropy_coef": 0.001,
+            "critic_coef": 2.0,
+            "bounds_loss_coef": 0.001,
+            "truncate_grads": True,
+            "grad_norm": 1.0,
+        },
+    }
