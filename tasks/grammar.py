@@ -80,24 +80,32 @@ class Phrase:
 
 def denoted(phrase: Phrase, things: Sequence[Thing]) -> tuple[str, ...]:
     """Return the names of the things that fit the phrase; none where a person could not decide."""
-    kind = NOUNS[phrase.noun]
-    fitting = [t for t in things if kind in ("", t.kind) and phrase.color in ("", t.color)]
-    if phrase.size:
-        if any(t.size not in SIZES for t in fitting):
-            return ()
-        fitting = [t for t in fitting if t.size == phrase.size]
+    fitting = _fitting(phrase, things)
     if phrase.anchor is not None:
         anchors = denoted(phrase.anchor, things)
         if len(anchors) != 1:
             return ()
-        anchor = next(t for t in things if t.name == anchors[0])
-        offsets = {t.name: _offset(t, anchor, phrase.relation) for t in fitting if t is not anchor}
-        if any(offset == 0 for offset in offsets.values()):
-            return ()
-        fitting = [t for t in fitting if offsets.get(t.name, -1.0) > 0]
+        fitting = _related(fitting, next(t for t in things if t.name == anchors[0]), phrase.relation)
     if phrase.rank:
         fitting = _first(fitting, phrase.rank)
     return tuple(t.name for t in fitting)
+
+
+def _fitting(phrase: Phrase, things: Sequence[Thing]) -> list[Thing]:
+    """Return the things of the phrase's kind, colour and size; none where a middling size leaves it open."""
+    kind = NOUNS[phrase.noun]
+    fitting = [t for t in things if kind in ("", t.kind) and phrase.color in ("", t.color)]
+    if not phrase.size:
+        return fitting
+    if any(t.size not in SIZES for t in fitting):
+        return []
+    return [t for t in fitting if t.size == phrase.size]
+
+
+def _related(fitting: list[Thing], anchor: Thing, relation: str) -> list[Thing]:
+    """Return the things that stand in the relation to the anchor; none where one of them looks level with it."""
+    offsets = [(t, _offset(t, anchor, relation)) for t in fitting if t is not anchor]
+    return [] if any(offset == 0 for _, offset in offsets) else [t for t, offset in offsets if offset > 0]
 
 
 def _first(fitting: list[Thing], rank: str) -> list[Thing]:
@@ -124,24 +132,31 @@ def descriptions(things: Sequence[Thing], name: str, *, held_out: bool = False) 
     target = next(t for t in things if t.name == name)
     nouns = [n for n, kind in NOUNS.items() if kind in ("", target.kind) and (n in HELD_OUT_NOUNS) == held_out]
     sizes = ("", target.size) if target.size in SIZES else ("",)
-    plain = [Phrase(noun, color, size) for noun, color, size in product(nouns, ("", target.color), sizes)]
-    ranked = [replace(p, rank=rank) for p in plain for rank in (*FIRST, *LAST)]
-    related = [
-        replace(p, relation=relation, anchor=anchor)
-        for anchor in _anchors(things, name, nouns)
-        for p, relation in product(plain, RELATIONS)
-    ]
-    found = [p for p in (*plain, *ranked, *related) if denoted(p, things) == (name,)]
+    anchors, found = _anchors(things, name), []
+    for noun, color, size in product(nouns, ("", target.color), sizes):
+        plain = Phrase(noun, color, size)
+        fitting = _fitting(plain, things)
+        if fitting == [target]:
+            found.append(plain)
+        if target in fitting:
+            found += [replace(plain, rank=r) for r in (*FIRST, *LAST) if _first(fitting, r) == [target]]
+            found += [
+                replace(plain, relation=relation, anchor=anchor)
+                for (thing, anchor), relation in product(anchors, RELATIONS)
+                if _related(fitting, thing, relation) == [target]
+            ]
     return sorted(found, key=_length)
 
 
-def _anchors(things: Sequence[Thing], name: str, nouns: Sequence[str]) -> Iterator[Phrase]:
-    """Yield the shortest plain phrase for each other thing that has one."""
+def _anchors(things: Sequence[Thing], name: str) -> list[tuple[Thing, Phrase]]:
+    """Return each other thing that a plain phrase denotes, with the shortest one."""
+    found = []
     for thing in things:
         if thing.name != name:
             plain = [Phrase(n, c) for n, c in product((thing.kind, "object"), ("", thing.color))]
-            unique = [p for p in plain if denoted(p, things) == (thing.name,)]
-            yield from sorted(unique, key=_length)[:1]
+            unique = [p for p in plain if _fitting(p, things) == [thing]]
+            found += [(thing, phrase) for phrase in sorted(unique, key=_length)[:1]]
+    return found
 
 
 def _length(phrase: Phrase) -> tuple[int, str]:
