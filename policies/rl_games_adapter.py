@@ -182,6 +182,8 @@ def train(
                 runner.run_train({"train": True})
             finally:
                 observer.close()
+    if keeper is not None:
+        keeper.keep(lambda: taken(observer.algo), begun=vec_env.begun)
     return _actor_weights(observer.algo.model)
 
 

@@ -34,8 +34,11 @@ class Keeper:
     def note(self, progress: Progress, agent: Callable[[], Taken], *, begun: int) -> None:
         """Remember a report; write the agent's state if that was long ago."""
         self._curve.append(progress)
-        if time.monotonic() - self._saved < self._every:
-            return
+        if time.monotonic() - self._saved >= self._every:
+            self.keep(agent, begun=begun)
+
+    def keep(self, agent: Callable[[], Taken], *, begun: int) -> None:
+        """Write the agent's state now."""
         model, optimizer, rate = agent()
         save_state(self._folder, TrainingState(self._identity, model, optimizer, rate, begun, tuple(self._curve)))
         self._saved = time.monotonic()

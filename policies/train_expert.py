@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from policies.curves import Progress, draw_curve, machine
 from policies.evaluate_expert import EvaluateExpertConfig, ExpertScore, measure
 from policies.expert import RECORD, ExpertPolicy, draft_spec, load_expert, save_expert
-from policies.training_state import RESUME
+from policies.training_state import RESUME, load_state
 from sim.engine import ENGINES
 from sim.errors import UserError, unknown
 from sim.files import read_json
@@ -66,7 +66,7 @@ def train_expert(config: TrainExpertConfig) -> TrainExpertResult:
     _check(config)
     folder = config.out or Path("runs") / "experts" / task.id
     command = _command(config, task.id)
-    done = _finished(folder, command)
+    done = _finished(folder, command, config=config, task=task.id)
     if done is not None:
         return done
     weights, curve = _learn(config, folder, task.id)
@@ -89,7 +89,6 @@ def train_expert(config: TrainExpertConfig) -> TrainExpertResult:
     }
     save_expert(folder, weights, record)
     draw_curve(folder / "curve.png", curve, title=task.id)
-    (folder / RESUME).unlink(missing_ok=True)
     return TrainExpertResult(str(folder), curve[-1].steps, curve[-1].seconds, score)
 
 
@@ -156,12 +155,18 @@ def _identity(config: TrainExpertConfig, task: str) -> str:
     )
 
 
-def _finished(folder: Path, command: str) -> TrainExpertResult | None:
-    """Return the result of the expert in `folder` if this very command trained it; another's is never overwritten."""
+def _finished(folder: Path, command: str, *, config: TrainExpertConfig, task: str) -> TrainExpertResult | None:
+    """Return the result of the expert in `folder` if this very command trained it.
+
+    One of the same training with fewer steps is trained further; another's is never overwritten.
+    """
     if not (folder / RECORD).is_file():
         return None
     record = read_json(folder / RECORD)
     if record.get("command") != command:
+        longer = (folder / RESUME).is_file() and config.max_steps > record.get("steps", 0)
+        if longer and load_state(folder, identity=_identity(config, task)) is not None:
+            return None
         raise UserError(
             f"{folder} already holds an expert, trained by another command:\n  {record.get('command')}\n"
             "Name another folder with --out, or remove this one."

@@ -198,7 +198,9 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path, monkeypatch):
     assert steps[: len(state.curve)] == [progress.steps for progress in state.curve]
     assert steps == sorted(set(steps))
     assert made.steps <= 40_960
-    assert not (tmp_path / "e" / RESUME).exists()
+    longer = train_expert(replace(config, max_steps=61_440))
+    assert made.steps < longer.steps <= 61_440
+    assert json.loads((tmp_path / "e" / RECORD).read_text())["curve"][: len(steps)] == record["curve"]
 
 
 def _interrupted_after(note, count):
