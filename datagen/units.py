@@ -122,7 +122,7 @@ def simulate_unit(env: Env, policy: Policy, seeds: Sequence[int], *, options: Un
 
 def template_of(task: Task, seed: int, preset: str) -> str:
     """Return the template of an episode's instruction."""
-    return task.instruction(seed, held_out=preset == "held_out")[1]
+    return task.sentence(seed, preset=preset)[1]
 
 
 def _shown(episode: Episode, reason: str, measurements: Mapping[str, Measurement]) -> Rejected:
