@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from datagen.rlds_writer import Column
 from datagen.schema import POINTS, point_key
 from datagen.units import StateEpisode
+from sim.fixtures import fixture_pose
 from sim.instances import FIRST_OBJECT, Annotations, bounding_box, instance_names
 from sim.rotations import canonical_sign, wxyz_to_xyzw
 from sim.scene import Scene
@@ -39,13 +40,20 @@ def places(episode: StateEpisode, target: str) -> NDArray[np.float64]:
 
 
 def pose_columns(episode: StateEpisode, scene: Scene) -> dict[str, Column]:
-    """Return the pose of every object, (T, 7): position in m and quaternion xyzw, base frame."""
-    columns: dict[str, Column] = {}
+    """Return the pose of every object and fixture, (T, 7): position in m and quaternion xyzw, base frame."""
+    values = scene.nominal() | dict(episode.draw)
+    poses = {
+        fixture.name: np.tile(fixture_pose(fixture.name, values), (len(episode.poses), 1)) for fixture in scene.fixtures
+    }
     for item in scene.objects:
         k = 7 * episode.objects.index(item.name)
-        pose = episode.poses[:, k : k + 7]
+        poses[item.name] = episode.poses[:, k : k + 7]
+    columns: dict[str, Column] = {}
+    for name, pose in poses.items():
         quaternion = np.asarray(canonical_sign(wxyz_to_xyzw(pose[:, 3:])), np.float32)
-        columns[f"observation/object_pose/{item.name}"] = np.concatenate([pose[:, :3], quaternion], axis=1)
+        columns[f"observation/object_pose/{name}"] = np.concatenate([pose[:, :3], quaternion], axis=1).astype(
+            np.float32
+        )
     return columns
 
 

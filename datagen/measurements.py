@@ -101,4 +101,8 @@ def _longest_fall(heights: NDArray[np.float64], hand: NDArray[np.float64]) -> fl
 
 
 def _objects(episode: Episode) -> list[NDArray[np.float64]]:
-    return [trace[:, :3] for name, trace in sorted(episode.traces.items()) if name.startswith(OBJECT_PREFIX)]
+    """Return the positions (T + 1, 3) of the objects that the episode has; absent ones wait elsewhere."""
+    traced = {
+        n.removeprefix(OBJECT_PREFIX): t for n, t in sorted(episode.traces.items()) if n.startswith(OBJECT_PREFIX)
+    }
+    return [trace[:, :3] for name, trace in traced.items() if episode.draw.get(f"{name}.present", 1.0) > 0.5]

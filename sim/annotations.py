@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.fixture_geoms import MOVING
 from sim.instances import BACKGROUND, ROBOT, TABLE, Annotations, instance_names
 from sim.renderer import SIZE, Renderer
 from sim.scene import Scene
@@ -21,7 +22,7 @@ class AnnotatedRenderer(Renderer):
         self._target.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR.value
         self._ids, self._raw = np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.float32)
         names = instance_names(scene)
-        bodies = [self.model.body(int(i)).name for i in self.model.geom_bodyid]
+        bodies = [self.model.body(int(i)).name.removesuffix(MOVING) for i in self.model.geom_bodyid]
         fixed = {"world": BACKGROUND, "table": TABLE}
         self._instances = np.array([fixed.get(body, names.get(body, ROBOT)) for body in bodies], np.uint8)
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import cast
+from collections.abc import Iterator
 
 import mujoco
-import numpy as np
 
 from sim.contacts import GEOM_TYPES, HAND, OBJECT, SOLIMP, SOLREF, TABLE, size_triple
 from sim.engine import Values
-from sim.fixtures import Fixture, Part
+from sim.fixtures import Fixture, Part, fixture_pose
 from sim.scene import Scene
+
+MOVING = "_moving"
+"""What the name of a fixture's moving body ends with, after the fixture's own."""
 
 
 def add_fixture(world: mujoco.MjsBody, fixture: Fixture, *, table: float) -> None:
@@ -24,7 +25,7 @@ def add_fixture(world: mujoco.MjsBody, fixture: Fixture, *, table: float) -> Non
     moving = body
     if fixture.joint is not None:
         kinds = {"hinge": mujoco.mjtJoint.mjJNT_HINGE, "slide": mujoco.mjtJoint.mjJNT_SLIDE}
-        moving = body.add_body(name=f"{fixture.name}_moving")
+        moving = body.add_body(name=fixture.name + MOVING)
         moving.add_joint(
             name=fixture.name,
             type=kinds[fixture.joint.kind],
@@ -91,10 +92,3 @@ class FixtureWriter:
         for name, dof in self._dofs:
             model.dof_damping[dof] = values[f"{name}.damping"]
             model.dof_frictionloss[dof] = values[f"{name}.resistance"]
-
-
-def fixture_pose(name: str, values: Values) -> tuple[float, ...]:
-    """Return position (m, base frame) and quaternion (wxyz) of a fixture."""
-    x, y = cast(Sequence[float], values[f"{name}.position"])
-    half, table = cast(float, values[f"{name}.yaw"]) / 2, cast(float, values["table.height"])
-    return (float(x), float(y), float(table), float(np.cos(half)), 0.0, 0.0, float(np.sin(half)))

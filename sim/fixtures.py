@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Vec = tuple[float, ...]
 Shape = Literal["box", "cylinder", "sphere"]
@@ -101,3 +103,10 @@ def open_box(name: str, *, inside: Vec, height: float, wall: float, position: Ve
         Part("right", (x, half, side), (0.0, -y - half, side)),
     )
     return Fixture(name, parts, position, color=color)
+
+
+def fixture_pose(name: str, values: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return position (m, base frame) and quaternion (wxyz) of a fixture under absolute values."""
+    x, y = values[f"{name}.position"]
+    half = float(values[f"{name}.yaw"]) / 2
+    return (float(x), float(y), float(values["table.height"]), math.cos(half), 0.0, 0.0, math.sin(half))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sim.scene import Scene
 
 BACKGROUND, ROBOT, TABLE, FIRST_OBJECT = 0, 1, 2, 3
-"""Numbers of instances; the objects of the scene follow in their order."""
+"""Numbers of instances; the objects of the scene follow in their order, then its fixtures."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Annotations:
 
 def instance_names(scene: Scene) -> dict[str, int]:
     """Return the number of each instance."""
-    objects = {item.name: FIRST_OBJECT + k for k, item in enumerate(scene.objects)}
+    objects = {item.name: FIRST_OBJECT + k for k, item in enumerate((*scene.objects, *scene.fixtures))}
     return {"background": BACKGROUND, "robot": ROBOT, "table": TABLE, **objects}
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sim.contacts import GEOM_TYPES, HAND, OBJECT, TABLE, size_triple
 from sim.engine import Values
 from sim.errors import unknown
-from sim.fixture_geoms import FixtureWriter, fixture_pose
-from sim.fixtures import SHAPES
+from sim.fixture_geoms import FixtureWriter
+from sim.fixtures import SHAPES, fixture_pose
 from sim.mjcf import ARM_DAMPING
 from sim.scene import Object, Scene, Value
 

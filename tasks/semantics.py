@@ -86,7 +86,7 @@ class Semantics:
         for role in self.roles:
             x, y = cast(Place, values[f"{role.slot}.position"])
             things.append(Thing(role.slot, role.kinds[0], str(values[f"{role.slot}.color"]), "medium", (x, y)))
-        return Meaning({}, tuple(things))
+        return Meaning({f"{slot}.present": 0.0 for slot in self.others}, tuple(things))
 
     def sentence(self, meaning: Meaning, seed: int, name: str, *, held_out: bool) -> tuple[str, str]:
         """Return a sentence that means what the scene means, and the id of its template."""

@@ -196,3 +196,39 @@ def test_presence_shape_and_fixtures_show_and_are_forgotten(renderer) -> None:
     assert all((picture != empty).any() for picture in (box, ball, moved, painted))
     assert (box != ball).any()
     assert np.array_equal(frame(renderer), empty)
+
+
+def test_a_fixture_is_an_instance_of_its_own_with_its_moving_part() -> None:
+    from sim.annotations import AnnotatedRenderer
+    from sim.instances import ROBOT, instance_names
+    from sim.model_values import start_positions
+
+    scene = open_door.TASK.scene
+    try:
+        made = AnnotatedRenderer(scene)
+    except UserError as error:
+        pytest.skip(str(error))
+    values = scene.nominal()
+    with made as renderer:
+        renderer.render(start_positions(scene, values), values)
+        closed = renderer.annotations().instances
+        renderer.render(np.append(start_positions(scene, values)[:-1], 1.0), values)
+        opened = renderer.annotations().instances
+    door = instance_names(scene)["door"]
+    assert ((opened == door) & (closed != door)).sum() > 30
+    assert (closed == ROBOT).any()
+
+
+def test_absent_objects_are_no_reason_to_reject_an_episode() -> None:
+    """They wait 5 m away, outside of every workspace."""
+    from datagen.filters import FilterConfig
+    from datagen.measurements import measure
+    from policies.expert import load_expert
+    from sim.rollouts import rollout
+
+    env = make_env("lift_cube-v2", n=4)
+    episodes = list(rollout(env, load_expert("lift_cube-v2"), [episode_seed("train", 5, i) for i in range(4)]))
+    env.close()
+    assert any(episode.draw["other3.present"] == 0.0 for episode in episodes)
+    workspace = FilterConfig().workspace
+    assert all(measure(episode, workspace=workspace)["workspace_excess"] == 0.0 for episode in episodes)
