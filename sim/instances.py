@@ -25,8 +25,9 @@ class Annotations:
 
 def instance_names(scene: Scene) -> dict[str, int]:
     """Return the number of each instance."""
-    objects = {item.name: FIRST_OBJECT + k for k, item in enumerate((*scene.objects, *scene.fixtures))}
-    return {"background": BACKGROUND, "robot": ROBOT, "table": TABLE, **objects}
+    names = [*(item.name for item in scene.objects), *(fixture.name for fixture in scene.fixtures)]
+    numbered = {name: FIRST_OBJECT + k for k, name in enumerate(names)}
+    return {"background": BACKGROUND, "robot": ROBOT, "table": TABLE, **numbered}
 
 
 def bounding_box(instances: NDArray[np.uint8], instance: int) -> NDArray[np.int32]:
