@@ -115,7 +115,7 @@ def test_an_observation_of_another_width_is_refused():
 
 
 def test_an_unknown_task_names_the_nearest():
-    with pytest.raises(UserError, match="Did you mean 'lift_cube-v1'"):
+    with pytest.raises(UserError, match="Did you mean 'lift_cube-v"):
         load_expert("lift_cubes")
 
 

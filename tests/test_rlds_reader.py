@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from datagen import features
+from datagen import features, schema
 from datagen.generate import GenerateConfig, generate
 from datagen.progress import silent
 from datagen.rlds_reader import decode_image, open_dataset
@@ -106,7 +106,7 @@ def test_wrong_columns_are_told_with_those_that_exist(folder):
 def test_features_are_written_as_tensorflow_datasets_writes_them(folder):
     top = pytest.importorskip("tensorflow_datasets.core.features.top_level_feature").TopLevelFeature
     for cameras in (("image",), ("image", "wrist_image")):
-        leaves = features.rlds_features(image_size=256, cameras=cameras)
+        leaves = schema.rlds_features(image_size=256, cameras=cameras)
         ours = features.to_json(leaves)
         path = folder.parent.parent / "features"
         path.mkdir(exist_ok=True)
@@ -150,7 +150,7 @@ def test_foreign_features_are_read_or_refused_by_name(tmp_path):
 
 
 def test_columns_that_do_not_fit_are_refused():
-    leaves = features.rlds_features(image_size=8)
+    leaves = schema.rlds_features(image_size=8)
     steps = step_columns(
         states=np.zeros((3, 8), np.float32),
         joints=np.zeros((3, 7), np.float32),
