@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datagen.coverage import Coverage, reported
+from datagen.coverage import Coverage, reported, verdict
 from datagen.coverage_chart import knob_chart
+from datagen.features import STEPS, Leaf, read_features
 from datagen.inspection.result import number_text
 from datagen.inspection.roles import CANONICAL_NAMES
+from datagen.layout import FAILURES
 from datagen.loaders import TEMPLATES, snippets
 from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
 from sim.files import write_bytes
@@ -36,7 +38,9 @@ def write_card(
     `about` and `statistics` are the contents of demomill.json and dataset_statistics.json. A report.json that lies
     there already is told too. Nothing else goes in: no time, no machine.
     """
-    facts = card_facts(about=about, statistics=statistics, sentences=sentences, knobs=reported(folder))
+    facts = card_facts(
+        about=about, statistics=statistics, sentences=sentences, knobs=reported(folder), leaves=read_features(folder)
+    )
     write_bytes(folder / README, as_markdown(facts).encode())
     write_bytes(folder / PAGE, as_page(facts).encode())
 
@@ -47,21 +51,23 @@ def card_facts(
     statistics: Mapping[str, Any],
     sentences: Sentences,
     knobs: Mapping[str, Sequence[Coverage]],
+    leaves: Sequence[Leaf],
 ) -> dict[str, Any]:
-    """Return what both forms of the card say; `knobs` holds kept against drawn by split."""
+    """Return what both forms of the card say; `knobs` holds kept against drawn by split, `leaves` the features."""
     splits = _splits(about["shards"])
     return {
         "about": about,
         "splits": splits,
-        "episodes": sum(split["episodes"] for split in splits.values()),
-        "steps": sum(split["steps"] for split in splits.values()),
+        "episodes": sum(split["episodes"] for name, split in splits.items() if name != FAILURES),
+        "failures": FAILURES if FAILURES in splits else "",
+        "features": [_feature(leaf) for leaf in leaves if leaf.stepwise],
         "sentences": _sentences(sentences),
         "filters": {split: _filtered(told) for split, told in about["filters"].items()},
-        "limits": {name: value for name, value in about["job"].get("filters", {}).items() if value is not None},
+        "limits": {name: _told(v) for name, v in about["job"].get("filters", {}).items() if v is not None},
         "knobs": knobs,
         "statistics": [_statistics(key, statistics) for key in ("action", "state") if key in statistics],
         "snippets": snippets(about),
-        "job": {key: value for key, value in sorted(about["job"].items()) if not isinstance(value, dict)},
+        "job": {key: _told(v) for key, v in sorted(about["job"].items()) if v is not None and not isinstance(v, dict)},
         "limit": {"position": POSITION_LIMIT, "rotation": ROTATION_LIMIT},
         "more_splits": [split for split in splits if split not in ("train", "val", "test")],
     }
@@ -76,6 +82,18 @@ def _splits(shards: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, int]
         for name in ("episodes", "steps", "size"):
             split[name] += shard[name]
     return found
+
+
+def _feature(leaf: Leaf) -> tuple[str, str]:
+    """Return the key of a feature of the steps, and its shape, type and encoding in words."""
+    shape = " x ".join("?" if size is None else str(size) for size in leaf.shape)
+    kind = "text" if leaf.kind == "text" else f"{shape} {leaf.dtype}".strip()
+    return leaf.key.removeprefix(f"{STEPS}/"), kind if leaf.encoding == "none" else f"{kind}, {leaf.encoding}"
+
+
+def _told(value: Any) -> str:
+    """Return a value of the job as text, a list without its brackets."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _sentences(sentences: Sentences) -> list[tuple[str, dict[str, int]]]:
@@ -109,20 +127,15 @@ def as_markdown(facts: Mapping[str, Any]) -> str:
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.filters.update(cell=_cell)
-    environment.globals.update(numbers=NUMBERS, told=told)
+    environment.globals.update(numbers=NUMBERS, verdict=verdict)
     return environment.get_template("card.md").render(facts)
 
 
 def as_page(facts: Mapping[str, Any]) -> str:
     """Return the card as HTML; everything in it is escaped."""
     environment = page_environment(TEMPLATES)
-    environment.globals.update(numbers=NUMBERS, told=told, knob_chart=knob_chart)
+    environment.globals.update(numbers=NUMBERS, verdict=verdict, knob_chart=knob_chart)
     return environment.get_template("card.html").render(facts)
-
-
-def told(rows: Sequence[Coverage]) -> list[str]:
-    """Return what a test of kept against drawn found, for the knobs on which the filters lean."""
-    return [row.words for row in rows if row.leans]
 
 
 def _cell(value: Any) -> str:

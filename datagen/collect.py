@@ -16,9 +16,10 @@ from datagen.disk import require_space
 from datagen.filter_story import Pictures, story
 from datagen.filters import FilterReport
 from datagen.finish import FinishedSplit
-from datagen.growing_split import FAILURES, GrowingSplit, Source
+from datagen.growing_split import GrowingSplit, Source
 from datagen.job import GenerateConfig
 from datagen.journal import Journal
+from datagen.layout import FAILURES
 from datagen.pool import ShardPool
 from datagen.progress import Progress, Show
 from datagen.quotas import quota_axes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 
 from datagen.bins import bin_edges, count_into
+from datagen.layout import REPORT_FILE
 from sim.errors import UserError
 from sim.files import read_json
 
 Draw = Mapping[str, Any]
 """What one episode drew: path of a knob -> number, list of numbers, or name."""
-
-REPORT_FILE = "report.json"
-"""The report on filtering that a dataset may carry."""
 
 BINS = 12
 MOST_NAMES = 40
@@ -37,8 +35,9 @@ class Coverage:
     names: tuple[str, ...]
     kept: tuple[int, ...]
     drawn: tuple[int, ...] = ()
-    # What a test of kept against drawn found, in words, and whether the filters lean on this knob.
+    # What a test of kept against drawn found, in words; whether it could tell; whether the filters lean on this knob.
     words: str = ""
+    tested: bool = False
     leans: bool = False
 
 
@@ -76,8 +75,19 @@ def _reported(entry: Mapping[str, Any]) -> Coverage:
         tuple(int(cell["kept"]) for cell in cells),
         tuple(int(cell["drawn"]) for cell in cells),
         words=str(entry.get("words", "")),
+        tested=entry.get("test", {}).get("p") is not None,
         leans=bool(entry.get("leans")),
     )
+
+
+def verdict(rows: Sequence[Coverage]) -> list[str]:
+    """Return in sentences on which knobs the filters lean, and for how many that cannot be told."""
+    leaning = [row.words for row in rows if row.leans]
+    untold = sum(not row.tested and not row.leans for row in rows)
+    said = leaning or ["No knob was found on which filtering leans."]
+    if untold:
+        said.append(f"For {untold} of {len(rows)} knobs too few episodes were kept or rejected to tell.")
+    return said
 
 
 def flat(draw: Draw) -> dict[str, float | str]:

@@ -10,12 +10,10 @@ from datagen.cells import Axis, CellCounts
 from datagen.diagnosis import Watchdog
 from datagen.filters import FilterReport
 from datagen.finish import FinishedSplit
+from datagen.layout import FAILURES
 from datagen.quotas import SURPLUS, Selection
 from datagen.rlds_writer import ShardRecord
 from datagen.unit_files import UnitHeader
-
-FAILURES = "failures"
-"""The split of episodes that failed at the task."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ DESCRIPTION_FILE = "demomill.json"
 EPISODES_FILE = "episodes.json"
 REPORT_FILE = "report.json"
 MANIFEST_FILE = "manifest.json"
+FAILURES = "failures"
+"""The split of episodes that failed at the task."""
+
 INCOMPLETE = ".incomplete"
 """Ending of the folder in which a dataset grows; it loses it when the dataset is finished."""
 

@@ -15,6 +15,9 @@ WIDTH, HEIGHT = 240, 92
 MARGIN, FLOOR = 4, 76
 """Size of a histogram, its side margin and the line its bars stand on, SVG units."""
 
+LETTER = 6.2
+"""Width of a letter of a label, SVG units."""
+
 SIDE = 240
 """Width and height of the plane in which a path is drawn, SVG units."""
 
@@ -75,19 +78,16 @@ def _told(chart: Histogram, index: int, style: str) -> str:
 
 
 def _range(chart: Histogram) -> Markup:
-    """Return the labels below: both ends of the range, or the names of the bins where they fit."""
+    """Return the labels below: both ends of the range, or the names of the bins, of the outermost where not all fit."""
     texts: list[tuple[float, str, str]]
     if not chart.names:
         ends = ((MARGIN, "start", chart.edges[0]), (WIDTH - MARGIN, "end", chart.edges[-1]))
         texts = [(x, anchor, f"{value:.3g}") for x, anchor, value in ends]
     else:
         slot = (WIDTH - 2 * MARGIN) / len(chart.names)
-        fits = int(slot / 6.2)
-        texts = [
-            (MARGIN + (i + 0.5) * slot, "middle", name if len(name) <= fits else f"{name[: max(fits - 1, 1)]}…")
-            for i, name in enumerate(chart.names)
-            if fits >= 2
-        ]
+        texts = [(MARGIN + (i + 0.5) * slot, "middle", name) for i, name in enumerate(chart.names)]
+        if max(map(len, chart.names)) > slot / LETTER:
+            texts = [(MARGIN, "start", chart.names[0]), (WIDTH - MARGIN, "end", chart.names[-1])]
     return Markup("").join(
         Markup('<text x="{:.1f}" y="{}" text-anchor="{}">{}</text>').format(x, HEIGHT - 3, anchor, text)
         for x, anchor, text in texts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +38,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def facts_of(dataset: Dataset, **changes: Any) -> dict[str, Any]:
     assert dataset.description is not None
     assert dataset.statistics is not None
-    given: dict[str, Any] = {"sentences": {}, "knobs": {}, "about": dataset.description, **changes}
+    given: dict[str, Any] = {
+        "sentences": {},
+        "knobs": {},
+        "leaves": dataset.leaves,
+        "about": dataset.description,
+        **changes,
+    }
     return card_facts(statistics=dataset.statistics, **given)
 
 
@@ -53,6 +60,9 @@ def test_the_card_counts_what_is_in_the_dataset(dataset: Dataset) -> None:
     rejected = dataset.description["filters"]["train"]["rejected"]
     assert f"- no success at the end: {rejected['no success at the end']}" in text
     assert dataset.description["statistics_fingerprint"] in text
+    assert "| observation/image | 32 x 32 x 3 uint8, jpeg |" in text
+    assert "21 demonstrations" not in text
+    assert "24 demonstrations of the task lift_cube-v1: synthetic." in text
     assert dataset.statistics is not None
     assert f"| x | {dataset.statistics['action']['mean'][0]:.4g} |" in text
 
@@ -112,6 +122,8 @@ def test_hostile_texts_are_escaped(dataset: Dataset) -> None:
 def test_a_report_on_filtering_goes_into_the_card(dataset: Dataset, tmp_path: Path) -> None:
     cells = [{"cell": "below 0.1", "drawn": 20, "kept": 4}, {"cell": "from 0.1", "drawn": 20, "kept": 17}]
     knobs = [{"knob": "cube.mass", "cells": cells, "leans": True, "words": "cube.mass: filtering leans: 20 % of ..."}]
+    knobs.append({"knob": "cube.yaw", "cells": cells, "leans": False, "words": "", "test": {"p": None}})
+    shutil.copy(dataset.path / "features.json", tmp_path)
     (tmp_path / "report.json").write_text(json.dumps({"train": {"kept": 21, "knobs": knobs}, "val": {"kept": 3}}))
     assert list(reported(tmp_path)) == ["train"]
     about, statistics = dataset.description, dataset.statistics
@@ -119,6 +131,7 @@ def test_a_report_on_filtering_goes_into_the_card(dataset: Dataset, tmp_path: Pa
     assert statistics is not None
     write_card(tmp_path, about=about, statistics=statistics, sentences={"train": {"lift": 21}, "val": {"lift": 3}})
     text = (tmp_path / "README.md").read_text()
+    assert "- For 1 of 2 knobs too few episodes were kept or rejected to tell." in text
     assert "- cube.mass: filtering leans: 20 % of ..." in text
     assert "| cube.mass | below 0.1 | 20 | 4 |\n|  | from 0.1 | 20 | 17 |" in text
     assert 'class="behind"' in (tmp_path / "card.html").read_text()

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from datagen.coverage import verdict
 from datagen.coverage_chart import knob_chart
 from datagen.inspection.findings import KINDS
 from datagen.inspection.result import InspectResult, number_text
@@ -30,7 +31,7 @@ def build_page(result: InspectResult, shots: Sequence[Shot]) -> str:
     environment = page_environment(Path(__file__).parent.parent / "templates")
     environment.filters.update(number=number_text)
     environment.globals.update(
-        kinds=KINDS, long=LONG, of_number=of_number, of_lengths=of_lengths, knob_chart=knob_chart
+        verdict=verdict, kinds=KINDS, long=LONG, of_number=of_number, of_lengths=of_lengths, knob_chart=knob_chart
     )
     ordered = sorted(shots, key=lambda shot: (shot.split, shot.number))
     return environment.get_template("inspect.html").render(result=result, shots=ordered)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datagen.coverage import Coverage
+from datagen.coverage import Coverage, verdict
 from datagen.inspection.findings import Finding
 
 ROWS = 8
@@ -121,10 +121,10 @@ def _counts(title: str, pairs: tuple[tuple[str, int], ...]) -> Any:
 
 
 def _leaning(result: InspectResult) -> Iterator[str]:
-    """Yield a sentence for every knob on which the filters lean."""
+    """Yield what is told of kept against drawn."""
     from rich.markup import escape
 
-    yield from (escape(row.words) for rows in result.filtered.values() for row in rows if row.leans)
+    yield from (escape(f"{split}: {told}") for split, rows in result.filtered.items() for told in verdict(rows))
 
 
 def _suspicious(result: InspectResult) -> Any:

@@ -22,6 +22,7 @@ LANGUAGE = (
 POSITIONS = ("tcp", "eef", "ee_", "end_effector", "cartesian", "pose", "position", "robot_obs", "proprio", "state")
 TASKS = ("task", "task_name", "task_id", "task_family_name")
 FLAGS = ("is_first", "is_last", "is_terminal")
+CANONICAL_STATE = "observation/state"
 ARM_SIZES = (7, 8)
 """Sizes of an unnamed action whose last number is taken for the gripper."""
 
@@ -89,7 +90,7 @@ def find_roles(leaves: Sequence[Leaf], description: Mapping[str, Any] | None) ->
         "cameras": tuple(sorted(key for key, leaf in steps.items() if is_camera(leaf))),
         "language": language,
         "task": next((key for name in TASKS for key in texts if key.rsplit("/", 1)[-1] == name), None),
-        "position": _position(states),
+        "position": CANONICAL_STATE if canonical else _position(states),
         "gripper": _gripper(actions),
     }
     flags = tuple(flag for flag in FLAGS if flag in steps)

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from datagen.bins import bin_edges, count_into
-from datagen.coverage import REPORT_FILE, reported
+from datagen.coverage import reported
 from datagen.features import STEPS, Leaf, unread_features
 from datagen.inspection.draws import DRAW
 from datagen.inspection.result import InspectResult
 from datagen.inspection.roles import MOST_DIMENSIONS, Roles
 from datagen.inspection.samples import BINS, KEPT_ROWS
 from datagen.inspection.survey import Survey
+from datagen.layout import REPORT_FILE
 from datagen.rlds_reader import Dataset
 
 FEW = 40
