@@ -162,7 +162,7 @@ def test_columns_that_do_not_fit_are_refused():
     )
     assert steps["is_terminal"].tolist() == [False, False, True]
     assert steps["discount"].tolist() == [1.0, 1.0, 0.0]
-    texts = dict.fromkeys(features.METADATA_TEXTS, "")
+    texts = dict.fromkeys(schema.METADATA_TEXTS, "")
     metadata = {**texts, "seed": 1, "success": True, "success_once": True, "perturbed": False}
     assert serialize(EpisodeRecord(steps, metadata), leaves=leaves)
     bad = {"action": np.zeros((3, 6), np.float32), "reward": np.full(3, np.nan, np.float32), "observation/image": [b""]}
