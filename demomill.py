@@ -41,6 +41,7 @@ class Verb:
 
 VERBS = (
     Verb("doctor", "bench.doctor:doctor", "what can run on this machine, and the command that mends what cannot"),
+    Verb("check-engine", "bench.check_engine:check_engine", "compare an engine with MuJoCo, check by check", "engine"),
     Verb("tasks", "policies.task_list:list_tasks", "the catalogue: tasks, instructions, twins, shipped experts"),
     Verb("train-expert", "policies.train_expert:train_expert", "train a PPO expert on randomized worlds", "task"),
     Verb("evaluate-expert", "policies.evaluate_expert:evaluate_expert", "measure an expert's success", "task"),

@@ -1,0 +1,165 @@
+"""The checklist that says whether an engine is built and converted as it should be, next to the MuJoCo engine."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.engine_checks import CHECKS, Finding, Pair
+from bench.engine_scene import HOLD, SCENE, start
+from sim.engine import ENGINES, make_engine
+from sim.errors import UserError, unknown
+
+REFERENCE = "mujoco"
+
+WORLDS = 8
+"""Worlds in which an engine is compared with the reference."""
+
+Verdict = Literal["pass", "fail", "skip", "info"]
+
+
+@dataclass(frozen=True)
+class CheckEngineConfig:
+    """Options of `demomill check-engine`."""
+
+    # Engine to check.
+    engine: str
+    # Numbers of worlds whose throughput is measured.
+    worlds: tuple[int, ...] = (64, 1024, 4096)
+    # Time that is measured for each, s; at least three control steps are run.
+    seconds: float = 3.0
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise unknown("engine", self.engine, ENGINES)
+        if any(count < 1 for count in self.worlds):
+            raise UserError(f"worlds = {list(self.worlds)} is not allowed: each number must be at least 1.")
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One line of the checklist."""
+
+    check: str
+    expected: str
+    got: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class CheckEngineResult:
+    """The checklist of one engine; `ok` where nothing failed."""
+
+    ok: bool
+    engine: str
+    version: str
+    device: str
+    rows: tuple[CheckRow, ...]
+
+    def __rich__(self) -> RenderableType:
+        """Return the table, and the verdict below it."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("check", "expected", "got", "verdict"):
+            table.add_column(column, overflow="fold")
+        for row in self.rows:
+            table.add_row(
+                Text(row.check), Text(row.expected), Text(row.got), Text(row.verdict, style=_STYLE[row.verdict])
+            )
+        failed = [row.check for row in self.rows if row.verdict == "fail"]
+        told = "passes every check that ran" if self.ok else f"fails: {', '.join(failed)}"
+        return Group(table, Text(f"\n{self.engine} {self.version} on {self.device}: {told}.", style="bold"))
+
+
+_STYLE: dict[Verdict, str] = {"pass": "green", "fail": "red", "skip": "yellow", "info": ""}
+
+Preflight = Callable[[], Sequence[CheckRow]]
+
+PREFLIGHTS: dict[str, str] = {}
+"""Engine -> "module:function" that looks at what the engine needs outside this interpreter, before it is started."""
+
+
+def check_engine(config: CheckEngineConfig) -> CheckEngineResult:
+    """Run the checklist over the engine and return what was found; nothing is written."""
+    rows = list(_preflight(config.engine))
+    if any(row.verdict == "fail" for row in rows):
+        return CheckEngineResult(False, config.engine, "unknown", "unknown", tuple(rows))
+    try:
+        engine = make_engine(config.engine, SCENE, n=WORLDS)
+    except UserError as error:
+        rows.append(CheckRow("engine", "starts", str(error), "fail"))
+        return CheckEngineResult(False, config.engine, "unknown", "unknown", tuple(rows))
+    made = engine.capabilities
+    reference = make_engine(REFERENCE, SCENE, n=WORLDS)
+    try:
+        pair = Pair(engine, reference)
+        for name, check in CHECKS.items():
+            rows.extend(_run(name, check, pair))
+    finally:
+        engine.close()
+        reference.close()
+    rows.extend(_throughput(config, made.max_worlds))
+    ok = all(row.verdict != "fail" for row in rows)
+    return CheckEngineResult(ok, made.name, made.version, made.device, tuple(rows))
+
+
+def _preflight(engine: str) -> Sequence[CheckRow]:
+    """Return what is found before the engine is started."""
+    if engine not in PREFLIGHTS:
+        return ()
+    module, name = PREFLIGHTS[engine].split(":")
+    run: Preflight = getattr(importlib.import_module(module), name)
+    return run()
+
+
+def _run(name: str, check: Callable[[Pair], Iterable[Finding]], pair: Pair) -> Iterator[CheckRow]:
+    """Run one check; what the engine refuses in words is a failure of that check alone."""
+    try:
+        for finding in check(pair):
+            verdict: Verdict = "skip" if finding.passed is None else "pass" if finding.passed else "fail"
+            yield CheckRow(f"{name}: {finding.what}" if finding.what else name, finding.expected, finding.got, verdict)
+    except UserError as error:
+        yield CheckRow(name, "runs", str(error), "fail")
+
+
+def _throughput(config: CheckEngineConfig, most: int) -> Iterator[CheckRow]:
+    """Measure control steps per second, all worlds together, without resets, tasks and rendering."""
+    for count in config.worlds:
+        name, expected = f"throughput, {count} worlds", "environment steps/s"
+        if count > most:
+            yield CheckRow(name, expected, f"the engine allows {most} worlds", "skip")
+            continue
+        try:
+            speed, wait = _measure(config.engine, count, config.seconds)
+        except UserError as error:
+            yield CheckRow(name, expected, str(error), "fail")
+            continue
+        yield CheckRow(name, expected, f"{speed:,.0f} (built in {wait:.1f} s)", "info")
+
+
+def _measure(engine_name: str, count: int, seconds: float) -> tuple[float, float]:
+    """Return environment steps per second, and the seconds that building and first reset took."""
+    began = time.perf_counter()
+    engine = make_engine(engine_name, SCENE, n=count)
+    try:
+        start(engine)
+        actions = np.tile(HOLD, (count, 1))
+        actions[:, 2] = -0.005
+        engine.step(actions)
+        wait = time.perf_counter() - began
+        began, steps = time.perf_counter(), 0
+        while steps < 3 or time.perf_counter() - began < seconds:
+            actions[:, 2] *= -1.0
+            engine.step(actions)
+            steps += 1
+        engine.state()
+        return count * steps / (time.perf_counter() - began), wait
+    finally:
+        engine.close()
