@@ -70,6 +70,9 @@ EXTRAS = {
 """Import name of an optional package -> the extra that brings it."""
 
 
+ISAACGYM = "--isaacgym-python"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status: 0, 2 after a fault of the user's, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -99,11 +102,23 @@ def _run(words: list[str]) -> int:
         raise unknown("verb", words[0], verbs, hint="Type: demomill --help")
     from sim.results import show
 
-    verb, rest = verbs[words[0]], words[1:]
+    verb, rest = verbs[words[0]], _without_interpreter(words[1:])
     as_json = "--json" in rest
     result = _call(verb, [word for word in rest if word != "--json"])
     show(result, as_json=as_json)
     return 0 if getattr(result, "ok", True) else 2
+
+
+def _without_interpreter(words: list[str]) -> list[str]:
+    """Take `--isaacgym-python PATH` out of the words; it names the Isaac Gym engine's interpreter for this command."""
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith(f"{ISAACGYM}=") else [word])]
+    if ISAACGYM not in words:
+        return words
+    place = words.index(ISAACGYM)
+    if place + 1 == len(words):
+        raise UserError(f"{ISAACGYM} names a Python interpreter. Type: {ISAACGYM} /path/to/python3.8")
+    os.environ["DEMOMILL_ISAACGYM_PYTHON"] = words[place + 1]
+    return words[:place] + words[place + 2 :]
 
 
 def overview() -> str:
@@ -113,7 +128,8 @@ def overview() -> str:
     return (
         "demomill turns a simulated task into a benchmarked vision-language-action policy.\n\n"
         f"usage: demomill VERB [options]\n\n{lines}\n\n"
-        "demomill VERB --help lists the options of a verb; --json prints its result as JSON."
+        "demomill VERB --help lists the options of a verb; --json prints its result as JSON;\n"
+        f"{ISAACGYM} PATH names the interpreter that the engine isaacgym lives in."
     )
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.engine_checks import CHECKS, Finding, Pair
+from bench.checklist import CheckRow, Finding, Verdict, row
+from bench.engine_checks import CHECKS, Pair
 from bench.engine_scene import HOLD, SCENE, start
 from sim.engine import ENGINES, make_engine
 from sim.errors import UserError, unknown
@@ -22,8 +22,6 @@ REFERENCE = "mujoco"
 
 WORLDS = 8
 """Worlds in which an engine is compared with the reference."""
-
-Verdict = Literal["pass", "fail", "skip", "info"]
 
 
 @dataclass(frozen=True)
@@ -45,16 +43,6 @@ class CheckEngineConfig:
 
 
 @dataclass(frozen=True)
-class CheckRow:
-    """One line of the checklist."""
-
-    check: str
-    expected: str
-    got: str
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
 class CheckEngineResult:
     """The checklist of one engine; `ok` where nothing failed."""
 
@@ -69,27 +57,27 @@ class CheckEngineResult:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("check", "expected", "got", "verdict"):
             table.add_column(column, overflow="fold")
-        for row in self.rows:
-            table.add_row(
-                Text(row.check), Text(row.expected), Text(row.got), Text(row.verdict, style=_STYLE[row.verdict])
-            )
-        failed = [row.check for row in self.rows if row.verdict == "fail"]
+        for each in self.rows:
+            style = _STYLE[each.verdict]
+            table.add_row(Text(each.check), Text(each.expected), Text(each.got), Text(each.verdict, style=style))
+        failed = [each.check for each in self.rows if each.verdict == "fail"]
         told = "passes every check that ran" if self.ok else f"fails: {', '.join(failed)}"
         return Group(table, Text(f"\n{self.engine} {self.version} on {self.device}: {told}.", style="bold"))
 
 
 _STYLE: dict[Verdict, str] = {"pass": "green", "fail": "red", "skip": "yellow", "info": ""}
 
-Preflight = Callable[[], Sequence[CheckRow]]
-
-PREFLIGHTS: dict[str, str] = {}
+PREFLIGHTS: dict[str, str] = {"isaacgym": "bench.isaacgym_preflight:preflight"}
 """Engine -> "module:function" that looks at what the engine needs outside this interpreter, before it is started."""
+
+CAMERAS: dict[str, str] = {"isaacgym": "bench.isaacgym_preflight:camera_frame"}
+"""Engine that draws frames of its own -> "module:function" that compares one with our own renderer's."""
 
 
 def check_engine(config: CheckEngineConfig) -> CheckEngineResult:
     """Run the checklist over the engine and return what was found; nothing is written."""
-    rows = list(_preflight(config.engine))
-    if any(row.verdict == "fail" for row in rows):
+    rows = list(_extra(PREFLIGHTS, config.engine))
+    if any(each.verdict == "fail" for each in rows):
         return CheckEngineResult(False, config.engine, "unknown", "unknown", tuple(rows))
     try:
         engine = make_engine(config.engine, SCENE, n=WORLDS)
@@ -105,26 +93,28 @@ def check_engine(config: CheckEngineConfig) -> CheckEngineResult:
     finally:
         engine.close()
         reference.close()
+    rows.extend(_extra(CAMERAS, config.engine))
     rows.extend(_throughput(config, made.max_worlds))
-    ok = all(row.verdict != "fail" for row in rows)
+    ok = all(each.verdict != "fail" for each in rows)
     return CheckEngineResult(ok, made.name, made.version, made.device, tuple(rows))
 
 
-def _preflight(engine: str) -> Sequence[CheckRow]:
-    """Return what is found before the engine is started."""
-    if engine not in PREFLIGHTS:
-        return ()
-    module, name = PREFLIGHTS[engine].split(":")
-    run: Preflight = getattr(importlib.import_module(module), name)
-    return run()
+def _extra(table: Mapping[str, str], engine: str) -> Iterator[CheckRow]:
+    """Yield the rows of what only this engine needs; what cannot be done is a failed row."""
+    if engine not in table:
+        return
+    module, name = table[engine].split(":")
+    try:
+        yield from getattr(importlib.import_module(module), name)()
+    except UserError as error:
+        yield CheckRow(name.replace("_", " "), "runs", str(error), "fail")
 
 
 def _run(name: str, check: Callable[[Pair], Iterable[Finding]], pair: Pair) -> Iterator[CheckRow]:
     """Run one check; what the engine refuses in words is a failure of that check alone."""
     try:
         for finding in check(pair):
-            verdict: Verdict = "skip" if finding.passed is None else "pass" if finding.passed else "fail"
-            yield CheckRow(f"{name}: {finding.what}" if finding.what else name, finding.expected, finding.got, verdict)
+            yield row(name, finding)
     except UserError as error:
         yield CheckRow(name, "runs", str(error), "fail")
 

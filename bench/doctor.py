@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -16,6 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.probes import ROOT, Trial, try_code, try_renderer
+from sim.errors import UserError
+from sim.isaacgym_python import HOW_TO_GET, VARIABLE, ask_interpreter, find_interpreter
 
 GRAPHICS = "mesa-vulkan-drivers libgl1-mesa-dri libegl-mesa0 libosmesa6 libegl1 libgl1 libvulkan1 libglx-mesa0"
 """Debian and Ubuntu packages that draw without a GPU and without a screen."""
@@ -80,7 +83,7 @@ def doctor(config: DoctorConfig) -> DoctorReport:
         *_renderers(drawn["egl"], drawn["osmesa"]),
         *(_from_trial(name, trial) for name, trial in tried.items()),
         _gpu(),
-        Check("Isaac Gym engine", "missing", "not in this version", needed=False),
+        _isaacgym(config.timeout),
         _disk(config.folder),
     )
     return DoctorReport(ok=all(check.state == "ok" for check in checks if check.needed), checks=checks)
@@ -158,6 +161,20 @@ def _gpu() -> Check:
     if done.returncode:
         return Check("NVIDIA GPU", "missing", f"nvidia-smi failed: {done.stdout.strip()[:200]}", needed=False)
     return Check("NVIDIA GPU", "ok", "; ".join(done.stdout.strip().splitlines()), needed=False)
+
+
+def _isaacgym(timeout: float) -> Check:
+    """Look for the Isaac Gym engine's interpreter and ask it what it has."""
+    what = "Isaac Gym engine"
+    if not os.environ.get(VARIABLE):
+        return Check(what, "missing", f"{VARIABLE} names no interpreter", HOW_TO_GET, needed=False)
+    try:
+        installed = ask_interpreter(find_interpreter(), timeout=timeout)
+    except UserError as error:
+        return Check(what, "missing", str(error).removesuffix(HOW_TO_GET).strip(), HOW_TO_GET, needed=False)
+    gpu = installed.gpu or "no GPU that torch sees"
+    detail = f"isaacgym {installed.isaacgym}, torch {installed.torch}, Python {installed.python}, {gpu}"
+    return Check(what, "ok", f"{detail}; the checklist: demomill check-engine isaacgym", needed=False)
 
 
 def _disk(folder: Path) -> Check:

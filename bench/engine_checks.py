@@ -8,21 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.checklist import Finding
 from bench.engine_scene import HOLD, NOMINAL, SCENE, host, repeated, start, world_values
 from sim.engine import Engine
 from sim.rotations import conjugate, multiply, to_axis_angle
 
 AXES = ("x", "y", "z", "about x", "about y", "about z")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found: None in `passed` says that there was nothing to judge."""
-
-    what: str
-    expected: str
-    got: str
-    passed: bool | None
 
 
 @dataclass(frozen=True)
@@ -78,7 +69,7 @@ def quaternion_order(pair: Pair) -> Iterator[Finding]:
 
 def _angle(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the angle between unit quaternions (n, 4), rad."""
-    return np.linalg.norm(np.asarray(to_axis_angle(multiply(a, conjugate(b)))), axis=1)
+    return np.asarray(np.linalg.norm(np.asarray(to_axis_angle(multiply(a, conjugate(b)))), axis=1))
 
 
 def step_response(pair: Pair) -> Iterator[Finding]:

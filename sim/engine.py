@@ -31,6 +31,11 @@ class Capabilities:
     deterministic: bool
     # Largest number of worlds.
     max_worlds: int
+    # Patterns of the parameters that a world keeps from its first reset on; such an engine has a method
+    # `fixed_values(world)` that tells them. Empty: every reset can set everything.
+    fixed: tuple[str, ...] = ()
+    # It draws its own frames: such an engine has a method `render(ids, values, camera=...)`.
+    renders: bool = False
 
 
 class Engine(Protocol):
@@ -60,6 +65,7 @@ class Engine(Protocol):
 
 
 ENGINES: dict[str, str] = {
+    "isaacgym": "sim.isaacgym_engine:IsaacGymEngine",
     "mujoco": "sim.mujoco_engine:MujocoEngine",
 }
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.conventions import CANONICAL, OPENING_MAX, POSITION_LIMIT, ROTATION_LIMIT
-from sim.engine import Engine, make_engine
+from sim.engine import Engine, Values, make_engine
 from sim.episodes import EnvSpec, Ids, Images, Observation, Step
 from sim.rotations import canonical_sign, wxyz_to_xyzw
 from sim.scene import Value
@@ -65,7 +65,11 @@ class TaskEnv:
         """Begin the episode of `seeds[k]` in world `ids[k]`."""
         values = []
         for world, seed in zip(ids, seeds, strict=True):
-            drawn = self._nominal | self.task.draw(seed, preset=self._preset, visual=False)
+            drawn = {
+                **self._nominal,
+                **self.task.draw(seed, preset=self._preset, visual=False),
+                **self._fixed(int(world)),
+            }
             values.append(drawn)
             self._seeds[world], self._sentences[world] = seed, None
             self._draw_noise(int(world), seed, drawn)
@@ -74,6 +78,13 @@ class TaskEnv:
         self._previous[ids] = 0.0
         self._previous[ids, 6] = 1.0
         self._state = self.engine.state()
+
+    def _fixed(self, world: int) -> Values:
+        """Return what `world` keeps from its first episode, whatever later ones draw; nothing in most engines."""
+        if not self.engine.capabilities.fixed:
+            return {}
+        tell: Callable[[int], Values] = self.engine.fixed_values  # type: ignore[attr-defined]
+        return tell(world)
 
     def _draw_noise(self, world: int, seed: int, values: dict[str, Value]) -> None:
         """Draw the whole episode's actuation and observation noise at once, each from its own stream."""
@@ -110,7 +121,11 @@ class TaskEnv:
         return sentence
 
     def _render(self, ids: Ids, camera: str) -> Images:
-        """Render these worlds as their episodes look."""
+        """Render these worlds as their episodes look, in the engine if it was made with cameras."""
+        looks = [self._nominal | self.draw(int(i)) for i in ids]
+        if self.engine.capabilities.renders:
+            draw: Callable[..., Images] = self.engine.render  # type: ignore[attr-defined]
+            return draw(ids, looks, camera=camera)
         if self._renderer is None:
             from sim.renderer import Renderer
 
@@ -119,11 +134,11 @@ class TaskEnv:
         frames = [
             self._renderer.render(
                 positions[i],
-                self._nominal | self.task.draw(self._seeds[i], preset=self._preset),
+                look,
                 camera=camera,
                 noise_seed=frame_seed(self._seeds[i], int(self._steps[i])),
             )
-            for i in ids
+            for i, look in zip(ids, looks, strict=True)
         ]
         return np.stack(frames)
 
@@ -161,7 +176,7 @@ class TaskEnv:
 
     def draw(self, world: int) -> dict[str, Any]:
         """Return every value that the episode in `world` drew, visual ones included."""
-        return dict(self.task.draw(self._seeds[world], preset=self._preset))
+        return {**self.task.draw(self._seeds[world], preset=self._preset), **self._fixed(world)}
 
     def snapshot(self, ids: Ids) -> dict[str, NDArray[np.float64]]:
         """Return measurements of these worlds: TCP pose, joints, positions, contact force, objects' positions."""

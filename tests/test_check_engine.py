@@ -11,6 +11,7 @@ import pytest
 import demomill
 from bench import check_engine as checklist
 from bench.check_engine import CheckEngineConfig, check_engine
+from bench.checklist import Finding
 from sim.errors import UserError
 from sim.mujoco_engine import MujocoEngine
 from sim.rotations import wxyz_to_xyzw
@@ -100,5 +101,5 @@ def test_the_verb_prints_json_and_says_by_its_status(capsys, monkeypatch):
     answer = json.loads(capsys.readouterr().out)
     assert answer["ok"] is True
     assert {"check", "expected", "got", "verdict"} == set(answer["rows"][0])
-    monkeypatch.setattr(checklist, "CHECKS", {"sure": lambda pair: [checklist.Finding("", "a", "b", False)]})
+    monkeypatch.setattr(checklist, "CHECKS", {"sure": lambda pair: [Finding("", "a", "b", False)]})
     assert demomill.main(words) == 2

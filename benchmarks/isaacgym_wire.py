@@ -1,0 +1,90 @@
+"""How long a control step of the Isaac Gym engine takes in transfer and in the controller, without any physics.
+
+Usage: python benchmarks/isaacgym_wire.py [worlds ...]
+
+The other side is a process of this interpreter that answers each step as the worker does: it reads the targets from the
+shared memory and writes as many state arrays into it, and moves nothing. What is measured is all that the wire costs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from sim.isaacgym_mirror import Mirror  # noqa: E402
+from sim.isaacgym_worker import layout, wire  # noqa: E402
+from tasks.catalogue import load_task  # noqa: E402
+
+REPEATS = 200
+
+ECHO = """
+import socket, sys
+sys.path.insert(0, {root!r})
+import numpy as np
+from sim.isaacgym_worker import layout, wire
+stream, shared = socket.socket(fileno={control}), layout.attach({memory}, {worlds}, {objects})
+state = {{name: np.zeros(shape, np.float32) for name, shape in layout.shapes({worlds}, {objects}).items()}}
+state["q"][:] = {home}
+state["roots"][..., 6] = 1.0
+wire.send(stream, {{}})
+while True:
+    try:
+        wire.receive(stream)
+    except wire.Closed:
+        break
+    state["targets"][:] = shared["targets"]
+    for name in ("q", "qd", "roots", "contact"):
+        shared[name][:] = state[name]
+    wire.send(stream, {{}})
+"""
+
+
+def measure(worlds: int) -> dict[str, float]:
+    """Return milliseconds per control step (median of REPEATS) of the wire, and of what the client computes."""
+    scene = load_task("lift_cube").scene
+    objects = len(scene.objects)
+    memory = os.memfd_create("demomill-benchmark")
+    os.ftruncate(memory, layout.size(worlds, objects))
+    shared = layout.attach(memory, worlds, objects)
+    ours, theirs = socket.socketpair()
+    home = [*scene.home, 0.04, 0.04]
+    code = ECHO.format(
+        root=str(ROOT), control=theirs.fileno(), memory=memory, worlds=worlds, objects=objects, home=home
+    )
+    with subprocess.Popen([sys.executable, "-c", code], pass_fds=(theirs.fileno(), memory)) as process:
+        theirs.close()
+        wire.receive(ours)
+        mirror, actions = Mirror(scene, worlds), np.full((worlds, 7), 0.01)
+        seconds: dict[str, list[float]] = {"transfer": [], "controller": [], "state": []}
+        for _ in range(REPEATS):
+            began = time.perf_counter()
+            targets = mirror.targets(actions)
+            seconds["controller"].append(time.perf_counter() - began)
+            began = time.perf_counter()
+            shared["targets"][:] = targets
+            wire.send(ours, {"op": "step"})
+            wire.receive(ours)
+            taken = {name: shared[name].copy() for name in ("q", "qd", "roots", "contact")}
+            seconds["transfer"].append(time.perf_counter() - began)
+            began = time.perf_counter()
+            mirror.read_step(taken)
+            mirror.state()
+            seconds["state"].append(time.perf_counter() - began)
+        ours.close()
+        process.wait(10)
+    return {name: 1e3 * float(np.median(values)) for name, values in seconds.items()}
+
+
+if __name__ == "__main__":
+    for count in [int(word) for word in sys.argv[1:]] or [64, 1024, 4096, 16384]:
+        print(json.dumps({"worlds": count, **{name: round(value, 3) for name, value in measure(count).items()}}))

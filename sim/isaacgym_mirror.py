@@ -1,0 +1,99 @@
+"""What the worker last said of its worlds, converted to our conventions, and the joint targets that answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim import isaacgym_border as border
+from sim import panda
+from sim.controller import clip_action, joint_targets
+from sim.engine import Values
+from sim.model_values import start_positions
+from sim.rotations import from_matrix
+from sim.scene import Scene
+from sim.state import State
+
+ARM = border.ARM
+
+Memory = Mapping[str, NDArray[Any]]
+
+
+class Mirror:
+    """n worlds as the client knows them. A world that has diverged stays as it last was sound."""
+
+    def __init__(self, scene: Scene, n: int) -> None:
+        """Begin with all worlds at the nominal start."""
+        self.scene, self.n = scene, n
+        objects = len(scene.objects)
+        self.diverged = np.zeros(n, dtype=np.bool_)
+        self._q, self._qd = np.zeros((n, ARM + 2)), np.zeros((n, ARM + 2))
+        self._roots, self._contact = np.zeros((n, objects, 13)), np.zeros(n)
+        self._steps, self._home = np.zeros(n, dtype=np.intp), np.array(scene.home)
+        self._response, self._table = np.ones(n), np.zeros(n)
+        self._half_sizes = {item.name: np.zeros((n, 3)) for item in scene.objects}
+        nominal = scene.nominal()
+        start = np.tile(start_positions(scene, nominal), (n, 1))
+        self._q[:], self._roots[:] = border.joints_from_positions(start), border.roots_from_positions(start, objects)
+        self.begin(np.arange(n), [nominal] * n)
+        self._kinematics = panda.forward(self._q[:, :ARM])
+
+    def begin(self, ids: NDArray[np.intp], values: Sequence[Values]) -> None:
+        """Begin an episode in these worlds: remember what the state tells and no physics changes."""
+        self._steps[ids] = 0
+        self.diverged[ids] = False
+        for world, chosen in zip(ids, values, strict=True):
+            self._response[world] = chosen["robot.response"]
+            self._table[world] = chosen["table.height"]
+            for item in self.scene.objects:
+                self._half_sizes[item.name][world] = chosen[f"{item.name}.half_size"]
+
+    def read(self, memory: Memory, ids: NDArray[np.intp]) -> None:
+        """Take over what the shared memory says of these worlds; one whose numbers are not finite has diverged."""
+        q, qd, roots, contact = (memory[name][ids].astype(np.float64) for name in ("q", "qd", "roots", "contact"))
+        sound = np.isfinite(q).all(axis=1) & np.isfinite(qd).all(axis=1)
+        sound &= np.isfinite(roots).all(axis=(1, 2)) & np.isfinite(contact)
+        kept = ids[sound]
+        self._q[kept], self._qd[kept] = q[sound], qd[sound]
+        self._roots[kept], self._contact[kept] = roots[sound], contact[sound]
+        self.diverged[ids[~sound]] = True
+        self._kinematics = panda.forward(self._q[:, :ARM])
+
+    def read_step(self, memory: Memory) -> None:
+        """Take over one control step of the worlds that are sound."""
+        running = np.flatnonzero(~self.diverged)
+        self._steps[running] += 1
+        self.read(memory, running)
+
+    def targets(self, actions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return joint targets (n, 9) for canonical actions (n, 7), by the controller that all engines share."""
+        wanted = clip_action(np.where(self.diverged[:, None], 0.0, actions))
+        wanted[:, :6] *= self._response[:, None]
+        arm = joint_targets(self._q[:, :ARM], self._kinematics, wanted, self._home)
+        return np.concatenate([np.asarray(arm), border.finger_targets(wanted[:, 6:])], axis=1)
+
+    def state(self) -> State:
+        """Return the state of all worlds; arrays are fresh copies."""
+        poses, twists = border.poses_from_roots(self._roots), border.twists_from_roots(self._roots)
+        names = [item.name for item in self.scene.objects]
+        kinematics = self._kinematics
+        return State(
+            time=self._steps * self.scene.substeps * self.scene.timestep,
+            q=self._q[:, :ARM].copy(),
+            qd=self._qd[:, :ARM].copy(),
+            tcp=np.concatenate([kinematics.position, from_matrix(kinematics.rotation)], axis=1),
+            opening=border.opening_from_joints(self._q),
+            poses={name: poses[:, k].copy() for k, name in enumerate(names)},
+            twists={name: twists[:, k].copy() for k, name in enumerate(names)},
+            half_sizes={name: sizes.copy() for name, sizes in self._half_sizes.items()},
+            table=self._table.copy(),
+            contact=self._contact.copy(),
+        )
+
+    def positions(self) -> NDArray[np.float64]:
+        """Return generalized positions (n, nq) in the order of the MuJoCo model: arm, fingers, 7 per object."""
+        poses = border.poses_from_roots(self._roots).reshape(self.n, -1)
+        return np.concatenate([self._q, poses], axis=1)
