@@ -20,6 +20,7 @@ quickstart: setup
 	$(BIN)/demomill overnight configs/quickstart.toml
 
 test: lint
+	@$(PYTHON) -m scripts.python38
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: setup

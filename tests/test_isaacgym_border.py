@@ -1,0 +1,244 @@
+"""Conversions between our conventions and Isaac Gym's, and the URDF, compared with the MuJoCo model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import mujoco
+import numpy as np
+import pytest
+
+from sim import isaacgym_border as border
+from sim import panda
+from sim.errors import UserError
+from sim.isaacgym_frames import SAME_FOR_ALL, FramePlan, wrist_rotation
+from sim.isaacgym_mirror import Mirror
+from sim.isaacgym_worker.layout import DOFS
+from sim.mjcf import build_spec
+from sim.model_values import start_positions
+from sim.mujoco_engine import MujocoEngine
+from sim.panda_urdf import panda_urdf
+from sim.rotations import to_matrix
+from sim.scene import Camera, Object, Scene
+from sim.streams import episode_seed, generator
+from tasks.catalogue import load_task
+
+TASK = load_task("lift_cube")
+NOMINAL = TASK.scene.nominal()
+
+
+def drawn(count: int) -> list[dict]:
+    return [NOMINAL | TASK.draw(episode_seed("train", 3, i), visual=False) for i in range(count)]
+
+
+def test_root_states_and_back():
+    positions = np.stack([start_positions(TASK.scene, values) for values in drawn(6)])
+    roots = border.roots_from_positions(positions, 1)
+    assert roots.shape == (6, 1, 13)
+    assert roots.dtype == np.float32
+    np.testing.assert_allclose(roots[:, 0, 6], positions[:, 12], atol=1e-6)  # w is last there, first here.
+    np.testing.assert_allclose(border.poses_from_roots(roots)[:, 0], positions[:, 9:16], atol=1e-6)
+    assert not border.twists_from_roots(roots).any()
+
+
+def test_twists_keep_linear_before_angular():
+    roots = np.zeros((1, 1, 13))
+    roots[0, 0, 7:] = [1, 2, 3, 4, 5, 6]
+    assert border.twists_from_roots(roots)[0, 0].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_gripper_targets_are_half_the_opening_for_each_finger():
+    targets = border.finger_targets(np.array([[1.0], [0.0], [0.25]]))
+    np.testing.assert_allclose(targets, [[0.04, 0.04], [0.0, 0.0], [0.01, 0.01]])
+    joints = np.concatenate([np.zeros((3, 7)), targets], axis=1)
+    np.testing.assert_allclose(border.opening_from_joints(joints), [0.08, 0.0, 0.02])
+
+
+def test_servos_and_joint_order_are_those_of_the_mujoco_model():
+    model = build_spec(TASK.scene).compile()
+    servos = border.servos()
+    assert [model.joint(i).name for i in range(len(DOFS))] == list(DOFS)
+    np.testing.assert_allclose(servos["stiffness"], model.actuator_gainprm[:, 0])
+    np.testing.assert_allclose(servos["damping"], -model.actuator_biasprm[:, 2])
+    np.testing.assert_allclose(servos["effort"], model.actuator_forcerange[:, 1])
+    np.testing.assert_allclose(servos["armature"], model.dof_armature[: len(DOFS)])
+    damped = border.servo_damping(NOMINAL | {"robot.damping": 2.0})
+    np.testing.assert_allclose(damped[:7], 2 * np.array(servos["damping"][:7]), rtol=1e-6)
+    np.testing.assert_allclose(damped[7:], servos["damping"][7:], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("own", "gripper"), [(1.0, 1.5), (0.5, 0.9), (1.2, 2.1), (0.1, 1.0)])
+def test_the_mean_of_two_frictions_is_mujocos_coefficient(own, gripper):
+    pads, table, cube = border.frictions(TASK.scene, NOMINAL | {"cube.friction": own, "gripper.friction": gripper})
+    assert (pads + cube) / 2 == pytest.approx(gripper, abs=0.01)
+    assert (table + cube) / 2 == pytest.approx(max(own, 0.3), abs=0.01)
+
+
+def test_frictions_make_few_materials():
+    values = [border.frictions(TASK.scene, each) for each in drawn(400)]
+    assert len(np.unique(np.round(np.concatenate(values), 4))) < 400
+    assert np.concatenate(values).min() >= 0
+
+
+def test_no_object_no_trouble():
+    assert border.frictions(Scene(objects=(), cameras=TASK.scene.cameras), NOMINAL).shape == (2,)
+
+
+@pytest.fixture(scope="module")
+def model() -> mujoco.MjModel:
+    spec = mujoco.MjSpec.from_string(panda_urdf())
+    spec.compiler.fusestatic = False
+    return spec.compile()
+
+
+class TestUrdf:
+    """MuJoCo reads the URDF too, so that it can be compared joint by joint."""
+
+    def test_joints_limits_and_masses(self, model):
+        ours = build_spec(TASK.scene).compile()
+        names = {model.joint(i).name for i in range(model.njnt)}
+        assert names == set(DOFS)
+        for name in DOFS:
+            np.testing.assert_allclose(model.joint(name).range, ours.joint(name).range, atol=1e-6)
+        for link in [*panda.LINKS, SimpleNamespace(name="hand", mass=0.73, center=(0, 0, 0.03))]:
+            assert model.body(link.name).mass[0] == pytest.approx(link.mass)
+            np.testing.assert_allclose(model.body(link.name).ipos, link.center, atol=1e-9)
+        fingers = sum(model.body(f"left_{part}").mass[0] for part in ("finger", "pad"))
+        assert fingers == pytest.approx(ours.body("left_finger").mass[0])
+
+    def test_forward_kinematics(self, model):
+        data = mujoco.MjData(model)
+        q = generator(0, "urdf").uniform(panda.LOW, panda.HIGH, (20, 7))
+        wanted = panda.forward(q)
+        for k in range(20):
+            for i in range(7):
+                data.joint(f"joint{i + 1}").qpos[0] = q[k, i]
+            mujoco.mj_kinematics(model, data)
+            rotation = data.body("hand").xmat.reshape(3, 3)
+            tcp = data.body("hand").xpos + 0.1034 * rotation[:, 2]
+            np.testing.assert_allclose(tcp, wanted.position[k], atol=1e-7)
+            np.testing.assert_allclose(rotation, wanted.rotation[k], atol=1e-7)
+
+    @pytest.mark.parametrize("opening", [0.0, 0.02, 0.04])
+    def test_collision_boxes_lie_where_mujocos_do(self, model, opening):
+        ours = build_spec(TASK.scene).compile()
+        places = []
+        for each in (model, ours):
+            data = mujoco.MjData(each)
+            for name in ("left_finger", "right_finger"):
+                data.joint(name).qpos[0] = opening
+            mujoco.mj_kinematics(each, data)
+            bodies = ("hand", "left_finger", "right_finger", "left_pad", "right_pad")
+            chosen = [i for i in range(each.ngeom) if each.body(each.geom_bodyid[i]).name in bodies]
+            rows = [(*np.round(each.geom_size[i], 6), *np.round(data.geom_xpos[i], 6)) for i in chosen]
+            places.append(sorted(rows))
+        np.testing.assert_allclose(*places, atol=2e-6)
+
+    def test_meshes_are_named_where_there_are_some(self):
+        text = panda_urdf({"hand": ["hand_light.obj"], "right_finger": ["right_finger_dark.obj"]})
+        assert text.count("<mesh") == 2
+        assert 'filename="right_finger_dark.obj"' in text
+
+
+class TestMirror:
+    """What the client computes is what the MuJoCo engine computes of the same numbers."""
+
+    def test_the_nominal_start_is_mujocos(self):
+        ours, theirs = Mirror(TASK.scene, 2), MujocoEngine(TASK.scene, n=2, threads=1)
+        mine, reference = ours.state(), theirs.state()
+        for name in ("time", "q", "qd", "tcp", "opening", "table", "contact"):
+            np.testing.assert_allclose(getattr(mine, name), getattr(reference, name), atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(mine.poses["cube"], reference.poses["cube"], atol=1e-6)
+        np.testing.assert_allclose(mine.half_sizes["cube"], reference.half_sizes["cube"])
+        np.testing.assert_allclose(ours.positions(), theirs.positions(), atol=1e-6)
+        theirs.close()
+
+    def test_targets_are_those_of_the_shared_controller(self):
+        ours, theirs = Mirror(TASK.scene, 2), MujocoEngine(TASK.scene, n=2, threads=1)
+        actions = generator(1, "actions").uniform(-0.05, 0.05, (2, 7))
+        actions[:, 6] = [0.3, 1.0]
+        theirs.step(actions)
+        np.testing.assert_allclose(ours.targets(actions), theirs._controls[:, 0], atol=1e-6)
+        theirs.close()
+
+    def test_numbers_that_are_not_finite_are_a_divergence(self):
+        mirror = Mirror(TASK.scene, 3)
+        memory = {"q": np.zeros((3, 9)), "qd": np.zeros((3, 9)), "roots": np.zeros((3, 1, 13)), "contact": np.zeros(3)}
+        memory["roots"][:, :, 6] = 1.0
+        memory["qd"][1, 4] = np.nan
+        before = mirror.state()
+        mirror.read_step(memory)
+        assert mirror.diverged.tolist() == [False, True, False]
+        after = mirror.state()
+        np.testing.assert_array_equal(after.q[1], before.q[1])
+        assert np.isfinite(after.qd).all()
+        assert after.time.tolist() == [0.05, 0.05, 0.05]
+        mirror.begin(np.array([1]), [NOMINAL])
+        assert not mirror.diverged.any()
+
+
+def test_fixtures_are_refused_in_words():
+    scene = SimpleNamespace(fixtures=(SimpleNamespace(name="cabinet"),))
+    with pytest.raises(UserError, match=r"cabinet.*--engine mujoco"):
+        border.refuse_what_cannot_be_built(scene)
+
+
+def test_fixed_values_are_those_of_the_body():
+    fixed = border.fixed_values(TASK.scene, NOMINAL)
+    assert fixed["cube.half_size"] == NOMINAL["cube.half_size"]
+    assert fixed["table.height"] == NOMINAL["table.height"]
+    assert "cube.friction" not in fixed
+    assert not any(path.startswith("robot.") for path in fixed)
+
+
+class TestFrames:
+    """What the cameras are told."""
+
+    def test_the_wrist_camera_looks_along_the_hand_with_its_x_up(self):
+        rotation = wrist_rotation()
+        np.testing.assert_allclose(rotation @ [1, 0, 0], [0, 0, 1])  # Isaac Gym's cameras look along x,
+        np.testing.assert_allclose(rotation @ [0, 0, 1], [1, 0, 0])  # their z is up.
+        assert np.linalg.det(rotation) == pytest.approx(1.0)
+
+    def test_the_quaternion_of_the_wrist_is_xyzw(self, tmp_path):
+        fields = FramePlan(TASK.scene, 64).fields(tmp_path, 2)
+        x, y, z, w = fields["frames"]["wrist"]["quaternion"]
+        np.testing.assert_allclose(to_matrix(np.array([[w, x, y, z]]))[0], wrist_rotation(), atol=1e-9)
+        assert all((tmp_path / name).read_bytes()[:4] == b"\x89PNG" for name in fields["frames"]["textures"].values())
+
+    def test_a_look_stands_on_the_table(self):
+        plan = FramePlan(TASK.scene, 64)
+        values = NOMINAL | {"table.height": 0.1, "camera.offset": (0.01, 0.0, 0.0), "cube.color": "blue"}
+        (look,) = plan.looks(np.array([4]), [values], "image")
+        view = dict(TASK.scene.cameras)[NOMINAL["camera.view"]]
+        np.testing.assert_allclose(look["position"], np.add(view.position, (0.01, 0, 0.1)))
+        assert look["world"] == 4
+        assert look["colors"]["cube"] == [0.1, 0.2, 0.8]
+
+    @pytest.mark.parametrize("path", SAME_FOR_ALL)
+    def test_what_cannot_vary_is_refused_by_its_path(self, path):
+        changed = tuple(np.add(NOMINAL[path], 0.1)) if isinstance(NOMINAL[path], tuple) else NOMINAL[path] + 0.1
+        with pytest.raises(UserError, match=path):
+            FramePlan(TASK.scene, 64).looks(np.array([0]), [{path: changed}], "image")
+
+    def test_a_view_of_another_width_is_refused(self):
+        cameras = (("a", Camera((1, 0, 1), (0, 0, 0), 45.0)), ("b", Camera((1, 0, 1), (0, 0, 0), 60.0)))
+        with pytest.raises(UserError, match="field of view"):
+            FramePlan(replace(TASK.scene, cameras=cameras), 64).looks(np.array([0]), [{"camera.view": "b"}], "image")
+        with pytest.raises(UserError, match="Did you mean 'image'"):
+            FramePlan(TASK.scene, 64).looks(np.array([0]), [{}], "imag")
+
+
+def test_shapes_have_numbers():
+    scene = Scene(
+        objects=tuple(
+            Object(shape, shape, half_size=(0.02, 0.02, 0.02), position=(0.5, 0.1 * k), mass=0.1)
+            for k, shape in enumerate(("box", "cylinder", "sphere"))
+        ),
+        cameras=TASK.scene.cameras,
+    )
+    fields, arrays = border.creation(scene, [scene.nominal()] * 2)
+    assert fields["objects"] == ["box", "cylinder", "sphere"]
+    assert arrays["shape"].tolist() == [[0, 1, 2]] * 2
+    assert arrays["half_size"].shape == (2, 3, 3)
