@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import errno
 import functools
 import importlib
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import UserError, unknown
+from sim.faults import told_missing, told_system
 
 __version__ = "0.1.0"
 
@@ -55,21 +55,6 @@ VERBS = (
     Verb("overnight", "bench.overnight:overnight", "all of it in order, resumable", job=True),
 )
 
-EXTRAS = {
-    "torch": "vla",
-    "rl_games": "expert",
-    "tensorboard": "expert",
-    "mani_skill": "bench",
-    "sapien": "bench",
-    "robosuite": "render",
-    "trimesh": "render",
-    "fast_simplification": "render",
-    "websockets": "serve",
-    "msgpack": "serve",
-}
-"""Import name of an optional package -> the extra that brings it."""
-
-
 ISAACGYM = "--isaacgym-python"
 
 
@@ -82,9 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"demomill: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        return _told_missing(error)
+        return told_missing(error)
     except OSError as error:
-        return _told_system(error)
+        return told_system(error)
     except KeyboardInterrupt:
         print("interrupted; run the same command again to resume", file=sys.stderr)
         return 130
@@ -232,35 +217,6 @@ def _with_positional(kind: type[Any], name: str | None) -> type[Any]:
     )
     namespace = {"__module__": kind.__module__}  # The comments that explain the fields are found through it.
     return make_dataclass(kind.__name__, [changed], bases=(kind,), frozen=True, namespace=namespace)
-
-
-def _told_missing(error: ModuleNotFoundError) -> int:
-    """Say which extra brings a package that is not installed; anything else is a fault of ours."""
-    package = (error.name or "").split(".")[0]
-    if package not in EXTRAS:
-        raise error
-    extra = EXTRAS[package]
-    print(
-        f"demomill: this verb needs the package {package!r}, which is not installed. "
-        f"Type: pip install 'demomill[{extra}]'; in a checkout: make setup",
-        file=sys.stderr,
-    )
-    return 2
-
-
-def _told_system(error: OSError) -> int:
-    """Say that the disk is full, end quietly where the reader of a pipe has gone; anything else is a fault of ours."""
-    if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        print(
-            f"demomill: the disk is full ({error}). What was finished before is whole. "
-            "Free some space and run the same command again; it continues where it stopped.",
-            file=sys.stderr,
-        )
-        return 2
-    raise error
 
 
 if __name__ == "__main__":
