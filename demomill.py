@@ -51,6 +51,7 @@ VERBS = (
     Verb("train-vla", "policies.vla.train:train_vla", "train a vision-language-action policy on a mixture", job=True),
     Verb("bench", "bench.run:bench", "judge a policy in held-out worlds of other simulators", "policy"),
     Verb("serve", "policies.serve.command:serve", "a policy server that speaks the openpi protocol", "policy"),
+    Verb("compare", "bench.compare:compare", "two policies on the same episodes, and which is better", "runs"),
     Verb("view", "bench.pages:view", "one self-contained HTML page of finished runs", "runs"),
     Verb("overnight", "bench.overnight:overnight", "all of it in order, resumable", job=True),
 )

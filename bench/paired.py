@@ -105,3 +105,23 @@ def holm(p_values: Sequence[float]) -> list[float]:
         worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[i]))
         adjusted[i] = worst
     return adjusted
+
+
+def sign_flip(sums: Sequence[int]) -> float:
+    """Return the exact two-sided probability of a total as far from 0 if every sign of `sums` were a fair coin.
+
+    `sums` hold, for each seed, the successes of the first minus those of the second policy, over all hosts: episodes of
+    one seed count as one. With one episode per seed this is the exact McNemar test. Source: the randomization test of
+    R. A. Fisher, The Design of Experiments, 1935.
+    """
+    if not sums:
+        raise UserError("Two policies were compared on no common episodes. Run both on the same seeds.")
+    ways = {0: 1}
+    for value in (abs(s) for s in sums if s):
+        grown: dict[int, int] = {}
+        for total, count in ways.items():
+            for end in (total - value, total + value):
+                grown[end] = grown.get(end, 0) + count
+        ways = grown
+    observed = abs(sum(sums))
+    return sum(count for total, count in ways.items() if abs(total) >= observed) / sum(ways.values())

@@ -59,7 +59,6 @@ class SequentialComparison:
         self.n = self.only_first = self.only_second = 0
         self._verdict: Verdict = "go on"
         self._stopped_at: int | None = None
-        self._low, self._high = -1.0, 1.0
 
     def update(self, *, success_a: bool, success_b: bool) -> Verdict:
         """Add one pair: the outcomes of the first and of the second policy in the same episode; return the verdict."""
@@ -77,11 +76,16 @@ class SequentialComparison:
             return "first is better"
         if log_e_value(self.only_second, self.only_first) >= threshold:
             return "second is better"
-        if self.margin is not None:
-            found = self.interval()
-            if -self.margin < found.low and found.high < self.margin:
-                return "no difference that matters"
+        if self.margin is not None and self._within(self.margin):
+            return "no difference that matters"
         return "go on"
+
+    def _within(self, margin: float) -> bool:
+        """Return whether the interval lies within +-`margin`: both ends are refuted, and the estimate lies between."""
+        ends = np.array([-margin, margin])
+        counts = [np.array(float(x)) for x in (self.only_first, self.only_second, self.n)]
+        refuted = log_evidence_against(ends, *counts) >= math.log(1 / self.alpha)
+        return bool(refuted.all()) and abs(self.only_first - self.only_second) < margin * self.n
 
     def interval(self) -> Interval:
         """Return the difference of the success rates with the interval that holds at every look."""
@@ -150,7 +154,10 @@ def log_e_value(won: int, lost: int) -> float:
 
 
 def log_evidence_against(
-    value: NDArray[np.float64], only_first: NDArray[np.float64], only_second: NDArray[np.float64], n: NDArray[np.float64]
+    value: NDArray[np.float64],
+    only_first: NDArray[np.float64],
+    only_second: NDArray[np.float64],
+    n: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return the logarithm of the evidence against the difference of the success rates being `value`; arrays broadcast.
 

@@ -36,8 +36,8 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Rate:
     return Rate(successes, n, successes / n, low, high)
 
 
-def wilson_bounds(successes: int, n: int, *, level: float) -> tuple[float, float]:
-    """Return the bounds of Wilson's score interval for `successes` of `n` > 0 trials.
+def wilson_bounds(successes: float, n: float, *, level: float) -> tuple[float, float]:
+    """Return the bounds of Wilson's score interval for `successes` of `n` > 0 trials; an effective `n` has a fraction.
 
     Source: E. B. Wilson, J. American Statistical Association 22:209, 1927.
     """
