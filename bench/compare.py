@@ -135,7 +135,7 @@ def _overall(pairs: Sequence[Pair], outcome: str, confidence: float) -> dict[str
     first, second = _won(pairs, outcome)
     seeds, cells = [pair.seed for pair in pairs], [pair.cell for pair in pairs]
     gains = [int(a) - int(b) for a, b in zip(first, second, strict=True)]
-    sums = {seed: 0 for seed in seeds}
+    sums = dict.fromkeys(seeds, 0)
     for seed, gain in zip(seeds, gains, strict=True):
         sums[seed] += gain
     row = _row(OVERALL, pairs, outcome, confidence)

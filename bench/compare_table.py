@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.table import COLUMNS, mean_text, percent
+from bench.table import COLUMNS, mean_text
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -1,4 +1,4 @@
-"""Smoothness and speed of one episode, from the executed motion at the control rate."""
+"""Smoothness, speed, forces and limits of one episode, from the executed motion at the control rate."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.events import Events
+from bench.failures import progress
+from bench.limits import contact_mean, contact_peak, joint_share, velocity_share, workspace_share
 from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
 from sim.episodes import Episode
 
@@ -34,24 +37,54 @@ class Metrics:
     # Time until the host's success, and until our task's own, first held, s.
     time_to_success: float | None
     time_to_lifted: float | None
+    # How far the episode came, in quarters; see `bench.failures.progress`.
+    progress: float | None = None
+    # Mean squared action difference where one chunk ends and the next begins, in units of `action_change`.
+    chunk_jump: float | None = None
+    # Largest and mean contact force on the hand, N; the mean over the steps with contact.
+    contact_peak: float | None = None
+    contact_mean: float | None = None
+    # Share of the steps in which a joint was at its limit, a joint was too fast, the TCP was where it must not be.
+    joint_limit: float | None = None
+    velocity_limit: float | None = None
+    workspace_limit: float | None = None
+    # How often the object fell out of the hand, and was held again.
+    drops: float | None = None
+    regrasps: float | None = None
 
 
-def episode_metrics(episode: Episode, *, target: str, lifted: NDArray[np.bool_]) -> dict[str, float | None]:
-    """Return the metrics of an episode as JSON; `lifted` (T,) says at which steps our task's own success held."""
+def episode_metrics(
+    episode: Episode, *, target: str, lifted: NDArray[np.bool_], events: Events, execute: int
+) -> dict[str, float | None]:
+    """Return the metrics of an episode as JSON.
+
+    `lifted` (T,) says at which steps our task's own success held, `execute` how many actions of a chunk were executed.
+    """
     rate = episode.spec.convention.rate
     positions = np.asarray(episode.traces["tcp"][:, :3], dtype=np.float64)
     via = np.asarray(episode.traces[f"object/{target}"][0, :3], dtype=np.float64)
     speed = tcp_speed(positions, rate=rate)
     mean, rms = jerk(positions, rate=rate)
+    actions, joints = (np.asarray(values, dtype=np.float64) for values in (episode.executed, episode.traces["joints"]))
+    force = np.asarray(episode.traces["contact"], dtype=np.float64)
     metrics = Metrics(
         sparc=sparc(speed, rate=rate),
         ldlj_v=ldlj_v(speed, rate=rate),
         jerk_mean=mean,
         jerk_rms=rms,
-        action_change=action_change(np.asarray(episode.executed, dtype=np.float64)),
+        action_change=action_change(actions),
         path_ratio=path_ratio(positions, via=via),
         time_to_success=first_time(episode.success, rate=rate),
         time_to_lifted=first_time(lifted, rate=rate),
+        progress=progress(events, once=bool(lifted.any()), success=bool(lifted[-1])),
+        chunk_jump=chunk_jump(actions, execute=execute),
+        contact_peak=contact_peak(force),
+        contact_mean=contact_mean(force),
+        joint_limit=joint_share(joints),
+        velocity_limit=velocity_share(joints, rate=rate),
+        workspace_limit=workspace_share(positions, np.asarray(episode.traces["table"], dtype=np.float64)),
+        drops=float(events.drops),
+        regrasps=float(events.regrasps),
     )
     return asdict(metrics)
 
@@ -115,10 +148,22 @@ def action_change(actions: Samples) -> float | None:
 
     Mean over steps and the six arm dimensions; the action smoothness term of Mysore et al. (CAPS, ICRA 2021).
     """
-    if len(actions) < 2:
-        return None
+    return float(_changes(actions).mean()) if len(actions) > 1 else None
+
+
+def chunk_jump(actions: Samples, *, execute: int) -> float | None:
+    """Return the mean squared difference of arm actions (T, 7) over the borders of chunks, in units of the limits.
+
+    A border lies after every `execute` actions. None where every action is a chunk of its own, or none has ended.
+    """
+    borders = np.arange(execute, len(actions), execute) - 1
+    return float(_changes(actions)[borders].mean()) if execute > 1 and len(borders) else None
+
+
+def _changes(actions: Samples) -> Samples:
+    """Return the squared differences (T - 1, 6) of consecutive arm actions (T, 7), in units of the limits."""
     limits = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3)
-    return float(np.mean((np.diff(np.clip(actions[:, :6], -limits, limits), axis=0) / limits) ** 2))
+    return np.asarray((np.diff(np.clip(actions[:, :6], -limits, limits), axis=0) / limits) ** 2)
 
 
 def path_ratio(positions: Samples, *, via: Samples) -> float | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.view import write_page
+from sim.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -31,5 +33,18 @@ class ViewResult:
 def view(config: ViewConfig) -> ViewResult:
     """Write the page and return where it is; it needs no network and no other file."""
     folder = config.runs[0] if config.runs else Path()
-    page = write_page(config.out or folder / "page.html", config.runs, title=config.title)
+    comparisons, remarks = _compared(config.runs) if len(config.runs) == 2 else ([], [])
+    page = write_page(
+        config.out or folder / "page.html", config.runs, comparisons=comparisons, remarks=remarks, title=config.title
+    )
     return ViewResult(page, page.stat().st_size)
+
+
+def _compared(runs: tuple[Path, ...]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the comparisons of two runs, or a remark that says why there are none."""
+    from bench.compare import CompareConfig, compare
+
+    try:
+        return list(compare(CompareConfig(runs=runs)).comparisons), []
+    except UserError as error:
+        return [], [f"These runs are not compared. {error}"]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import simplejpeg
 
+from bench.events import measure_events
+from bench.failures import failure
 from bench.metrics import episode_metrics
 from sim.episodes import Episode
 from sim.files import write_bytes
@@ -24,8 +26,12 @@ def key(record: Mapping[str, Any]) -> tuple[str, str, int]:
     return str(record["host"]), str(record["policy"]), int(record["seed"])
 
 
-def judged(host: str, policy: str, episode: Episode, *, target: str) -> Record:
-    """Return the record of an episode that ran; one with an error has no verdict and no metrics."""
+def judged(host: str, policy: str, episode: Episode, *, target: str, execute: int = 1) -> Record:
+    """Return the record of an episode that ran; one with an error has no verdict and no metrics.
+
+    `execute` is the number of actions of each chunk that were executed. "failure" tells why our task's own success did
+    not hold at the end, None where it did.
+    """
     record: Record = {
         "host": host,
         "policy": policy,
@@ -37,13 +43,16 @@ def judged(host: str, policy: str, episode: Episode, *, target: str) -> Record:
     }
     if episode.error is not None:
         return record
-    lifted = episode.terms["lifted"] > 0 if "lifted" in episode.terms else episode.success
+    lifted = np.asarray(episode.terms["lifted"] > 0 if "lifted" in episode.terms else episode.success)
+    events = measure_events(episode, target=target)
     return record | {
+        "target": target,
         "success": episode.succeeded,
         "success_once": episode.succeeded_once,
         "lifted": bool(lifted[-1]),
         "lifted_once": bool(lifted.any()),
-        "metrics": episode_metrics(episode, target=target, lifted=np.asarray(lifted)),
+        "failure": failure(episode, events, success=bool(lifted[-1])),
+        "metrics": episode_metrics(episode, target=target, lifted=lifted, events=events, execute=execute),
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from bench.config import BenchConfig, BenchResult, HostTask, PolicyFactory, bench_seeds, host_tasks
 from bench.episode_log import EpisodeLog
 from bench.fleet import run_jobs
+from bench.lineage import how_loaded, lineage
 from bench.provenance import git_revision, machine, package_versions, renderers
 from bench.record import Record, key
 from bench.summary import summarize
@@ -44,7 +45,8 @@ def bench(
         raise UserError("A benchmark needs at least one policy; none was given.")
     if config.workers < 1:
         raise UserError(f"A benchmark needs at least one worker process; got workers = {config.workers}.")
-    _begin(config, task, hosts, seeds, specs=_specs(policies), command=command)
+    loaded = {name: how_loaded(factory) for name, factory in policies.items()}
+    _begin(config, task, hosts, seeds, specs=_specs(policies), loaded=loaded, command=command)
     log, timings = EpisodeLog(config.out / EPISODES), EpisodeLog(config.out / TIMINGS)
     try:
         jobs = _jobs(config, hosts, policies, seeds, done={key(line) for line in log.lines})
@@ -76,6 +78,7 @@ def _begin(
     seeds: Sequence[int],
     *,
     specs: Mapping[str, PolicySpec],
+    loaded: Mapping[str, Any],
     command: str | None,
 ) -> None:
     """Write start.json, or make sure that the run which stands in the folder is this one."""
@@ -100,6 +103,8 @@ def _begin(
         "git": git_revision(),
         "machine": machine(),
         "renderers": renderers(),
+        "provenance": {name: made for name, spec in specs.items() if (made := lineage(spec.record))},
+        "loaded": {name: how for name, how in loaded.items() if how is not None},
         "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command,
     }

@@ -194,7 +194,7 @@ def _xlogy(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _bound(only_first: int, only_second: int, n: int, level: float, end: float) -> float:
-    """Return where, from the estimate towards `end` (-1 or 1), the evidence against a difference first reaches level."""
+    """Return where, from the estimate towards `end` (-1 or 1), the evidence against a difference reaches `level`."""
     inside, outside = (only_first - only_second) / n, end
     counts = [np.array(float(x)) for x in (only_first, only_second, n)]
     if float(log_evidence_against(np.array(end), *counts)) < level:

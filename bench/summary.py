@@ -7,8 +7,9 @@ from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
-from bench.intervals import bootstrap_mean, mcnemar, wilson
-from bench.latency import latency
+from bench.breakdowns import breakdowns
+from bench.failures import counted
+from bench.intervals import bootstrap_mean, bootstrap_quantile, mcnemar, wilson
 from bench.metrics import Metrics
 from bench.record import Record
 
@@ -54,7 +55,9 @@ def _cell(host: str, policy: str, records: list[Record], timings: list[dict[str,
                 "metrics": {},
                 "metrics_lifted": {},
                 "seconds_per_call": None,
-                "latency": None,
+                "latency": {},
+                "failures": [],
+                "breakdowns": [],
             }
         )
     rates = {name: asdict(wilson(sum(record[name] for record in judged), len(judged))) for name in RATES}
@@ -67,16 +70,29 @@ def _cell(host: str, policy: str, records: list[Record], timings: list[dict[str,
             "metrics": _means(judged),
             "metrics_lifted": _means(lifted),
             "seconds_per_call": sum(calls) / len(calls) if calls else None,
-            "latency": latency([value for line in timings for value in line.get("seconds", ())]),
+            "latency": _latency(timings),
+            "failures": counted(judged),
+            "breakdowns": breakdowns(judged),
         }
     )
+
+
+def _latency(timings: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the median and the 95th percentile of the seconds per call; empty where no call was timed."""
+    groups = [line["seconds"] for line in timings if line.get("seconds")]
+    if not groups:
+        return {}
+    return {
+        name: asdict(bootstrap_quantile(groups, share, name=f"latency {name}"))
+        for name, share in (("p50", 0.5), ("p95", 0.95))
+    }
 
 
 def _means(records: list[Record]) -> dict[str, Any]:
     """Return the mean of every metric over the records that have it, with its bootstrap interval."""
     means: dict[str, Any] = {}
     for name in METRICS:
-        values = [record["metrics"][name] for record in records if record["metrics"][name] is not None]
+        values = [value for record in records if (value := record["metrics"].get(name)) is not None]
         if values:
             means[name] = asdict(bootstrap_mean(values, name=name))
     return means

@@ -16,7 +16,20 @@ COLUMNS = (
     ("action_change", "action change", 3),
     ("path_ratio", "path ratio", 2),
 )
-"""Metrics in tables: name, heading, decimals."""
+"""Metrics of motion in tables: name, heading, decimals."""
+
+FORCES = (
+    ("progress", "progress", 2),
+    ("chunk_jump", "jump between chunks", 3),
+    ("contact_peak", "contact peak, N", 0),
+    ("contact_mean", "contact mean, N", 1),
+    ("joint_limit", "at a joint limit", 3),
+    ("velocity_limit", "joint too fast", 3),
+    ("workspace_limit", "out of workspace", 3),
+    ("drops", "drops", 2),
+    ("regrasps", "recoveries", 2),
+)
+"""Metrics of progress, forces and limits in tables."""
 
 
 def percent(interval: Mapping[str, float] | None) -> str:
@@ -32,6 +45,14 @@ def mean_text(interval: Mapping[str, float] | None, decimals: int) -> str:
     if interval is None:
         return "-"
     low, mid, high = (f"{interval[name]:.{decimals}f}" for name in ("low", "estimate", "high"))
+    return f"{mid} [{low}, {high}]"
+
+
+def milliseconds(interval: Mapping[str, float] | None) -> str:
+    """Return "82 [80, 85]" for a time in s with its interval, in ms; a dash for none."""
+    if interval is None:
+        return "-"
+    low, mid, high = (f"{1000 * interval[name]:.3g}" for name in ("low", "estimate", "high"))
     return f"{mid} [{low}, {high}]"
 
 

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.compare_table import p_text, points, sequential_text
 from bench.episode_log import read_log
+from bench.failures import MODES, told
+from bench.lineage import lineage_sections
 from bench.record import frame_folder
 from bench.sections import Section, sections_from
-from bench.table import COLUMNS, mean_text, percent
+from bench.table import COLUMNS, FORCES, mean_text, milliseconds, percent
 from sim.errors import UserError
 from sim.files import read_json, write_bytes
 from sim.pages import page_environment
@@ -25,10 +28,12 @@ def write_page(
     *,
     sections: Iterable[Mapping[str, Any] | Section] = (),
     remarks: Sequence[str] = (),
+    comparisons: Sequence[Mapping[str, Any]] = (),
     title: str = "demomill benchmark",
 ) -> Path:
     """Write the page of `runs` to `path` and return it. It needs no network and no other file."""
-    write_bytes(path, build_page(runs, sections=sections, remarks=remarks, title=title).encode())
+    page = build_page(runs, sections=sections, remarks=remarks, comparisons=comparisons, title=title)
+    write_bytes(path, page.encode())
     return path
 
 
@@ -37,21 +42,40 @@ def build_page(
     *,
     sections: Iterable[Mapping[str, Any] | Section] = (),
     remarks: Sequence[str] = (),
+    comparisons: Sequence[Mapping[str, Any]] = (),
     title: str = "demomill benchmark",
 ) -> str:
     """Return the page of finished runs as HTML; everything that is shown is escaped.
 
     `remarks` are sentences that stand right under the headline numbers: what a reader must know to read them.
 
+    `comparisons` (see `bench.compare`) stand first: which policy won which episodes.
+
     `sections` tell where the policies came from (see `bench.sections`): expert, dataset, mixture, training.
     """
     if not runs:
         raise UserError("A page needs at least one benchmark run; none was given. Name the folder of a run.")
     environment = page_environment(Path(__file__).parent / "templates")
-    environment.globals.update(columns=COLUMNS)
-    environment.filters.update(percent=percent, mean_text=mean_text)
+    environment.globals.update(columns=COLUMNS, forces=FORCES)
+    environment.filters.update(
+        percent=percent,
+        mean_text=mean_text,
+        points=points,
+        p_text=p_text,
+        sequential_text=sequential_text,
+        told=told,
+        milliseconds=milliseconds,
+    )
+    shown = [load_run(run) for run in runs]
+    told_before = list(sections)
+    lineages = [] if told_before else [section for run in shown for section in lineage_sections(run["start"])]
     return environment.get_template("page.html").render(
-        title=title, runs=[load_run(run) for run in runs], sections=sections_from(sections), remarks=remarks
+        title=title,
+        runs=shown,
+        sections=sections_from([*told_before, *lineages]),
+        remarks=remarks,
+        comparisons=comparisons,
+        modes=MODES,
     )
 
 

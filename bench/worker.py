@@ -93,7 +93,7 @@ class _Worker:
         host, config = str(self.job.host), self.job.config
         try:
             episode = next(rollout(self.env, policy, [seed], options=self._options(filmed=filmed)))
-            record = judged(host, name, episode, target=self.task.target)
+            record = judged(host, name, episode, target=self.task.target, execute=policy.spec.execute)
             if filmed and episode.error is None:
                 write_frames(frame_folder(config.out, host, name, seed), episode)
         except UserError:

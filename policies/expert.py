@@ -118,5 +118,6 @@ def load_expert(name: str) -> ExpertPolicy:
         convention=from_json(record["convention"], source=str(folder / RECORD)),
         inputs=frozenset({"privileged"}),
         digest=digest,
+        record=record,
     )
     return ExpertPolicy(weights, spec=spec, task=record["task"])

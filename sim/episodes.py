@@ -52,6 +52,8 @@ class PolicySpec:
     execute: int = 1
     # Digest of the checkpoint; None for a policy without weights.
     digest: str | None = None
+    # What the checkpoint says of how it was made, JSON; empty for a policy without one.
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 class Policy(Protocol):

@@ -53,6 +53,7 @@ class VlaPolicy:
             chunk=chunk,
             execute=execute,
             digest=checkpoint.digest,
+            record=checkpoint.record,
         )
         self.checkpoint, self.instruction, self.dtype = checkpoint, instruction, dtype
         self._model = prepared(checkpoint.model, dtype)
