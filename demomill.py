@@ -49,10 +49,11 @@ VERBS = (
     Verb("inspect", "datagen.inspection.inspect_dataset:inspect_dataset", "what is in an RLDS dataset", "dataset"),
     Verb("mix", "datagen.mixture:mix", "what a mixture will really draw: exact counts per source", job=True),
     Verb("train-vla", "policies.vla.train:train_vla", "train a vision-language-action policy on a mixture", job=True),
-    Verb("bench", "bench.run:bench", "judge a policy in held-out worlds of other simulators", "policy"),
+    Verb("bench", "bench.reproduce:bench_verb", "judge a policy in held-out worlds of other simulators", "policy"),
     Verb("serve", "policies.serve.command:serve", "a policy server that speaks the openpi protocol", "policy"),
     Verb("compare", "bench.compare:compare", "two policies on the same episodes, and which is better", "runs"),
     Verb("view", "bench.pages:view", "one self-contained HTML page of finished runs", "runs"),
+    Verb("ablate", "bench.ablate:ablate", "a grid of settings, trained and benchmarked, in one report", job=True),
     Verb("overnight", "bench.overnight:overnight", "all of it in order, resumable", job=True),
 )
 

@@ -133,7 +133,7 @@ def _row(host: str, pairs: Sequence[Pair], outcome: str, confidence: float) -> d
 def _overall(pairs: Sequence[Pair], outcome: str, confidence: float) -> dict[str, Any]:
     """Return the row over all cells: episodes of one seed are one cluster, wherever they ran."""
     first, second = _won(pairs, outcome)
-    seeds, cells = [pair.seed for pair in pairs], [pair.cell for pair in pairs]
+    seeds = [pair.seed for pair in pairs]
     gains = [int(a) - int(b) for a, b in zip(first, second, strict=True)]
     sums = dict.fromkeys(seeds, 0)
     for seed, gain in zip(seeds, gains, strict=True):
@@ -143,7 +143,7 @@ def _overall(pairs: Sequence[Pair], outcome: str, confidence: float) -> dict[str
     exact = row["difference"]
     joint = Interval(spread.estimate, min(spread.low, exact["low"]), max(spread.high, exact["high"]), len(gains))
     rates = {
-        f"rate_{name}": asdict(cluster_rate(won, seeds, cells, name=f"{name} {outcome}", confidence=confidence))
+        f"rate_{name}": asdict(cluster_rate(won, seeds, name=f"{name} {outcome}", confidence=confidence))
         for name, won in (("first", first), ("second", second))
     }
     return row | rates | {"difference": asdict(joint), "p": sign_flip(list(sums.values())), "p_holm": None}

@@ -37,6 +37,8 @@ class SyntheticStage:
     episodes: int = 800
     val_episodes: int = 50
     seed: int = 0
+    # Randomization, e.g. "train", "physical", or a part of one: "train without light camera".
+    preset: str = "train"
     appearance: str = "step"
     perturb_share: float = 0.6
     perturb_std: float = 0.5
@@ -61,6 +63,9 @@ class VlaStage:
 
     synthetic_weight: float = 90.0
     stand_in_weight: float = 10.0
+    # Train on the first so many episodes of each only; unset takes all.
+    synthetic_episodes: int | None = None
+    stand_in_episodes: int | None = None
     preset: str = "cpu_minutes"
     steps: int | None = 2600
     minutes: float | None = None

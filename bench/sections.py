@@ -63,10 +63,13 @@ def _chart(curve: Mapping[str, Any], where: str) -> Chart:
     _check(curve, ("title", "x_label", "y_label", "series"), ("title", "series"), where)
     series = []
     for each in curve["series"]:
-        _check(each, ("name", "x", "y"), ("name", "x", "y"), f"a series of {where}")
+        _check(each, ("name", "x", "y", "low", "high"), ("name", "x", "y"), f"a series of {where}")
         if len(each["x"]) != len(each["y"]):
             raise UserError(f"A series of {where} has {len(each['x'])} x and {len(each['y'])} y; they must be equal.")
-        series.append(Series(str(each["name"]), list(map(float, each["x"])), list(map(float, each["y"]))))
+        columns = [list(map(float, each.get(name, ()))) for name in ("x", "y", "low", "high")]
+        if len(columns[2]) != len(columns[3]) or len(columns[2]) not in (0, len(columns[0])):
+            raise UserError(f"A series of {where} has a band of another length than its curve; they must be equal.")
+        series.append(Series(str(each["name"]), *columns))
     return Chart(str(curve["title"]), series, str(curve.get("x_label", "")), str(curve.get("y_label", "")))
 
 

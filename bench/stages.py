@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.config import BenchConfig
 from bench.night import Night
 from sim.episodes import Env, Episode, Policy
 from sim.errors import UserError, unknown
@@ -109,15 +110,17 @@ def vla(night: Night) -> dict[str, Any]:
     from policies.vla.train import train_vla
 
     stage = night.config.vla
-    data = MixConfig(
-        sources=(
-            SourceConfig(Path(night.result("synthetic")["path"]), stage.synthetic_weight, "synthetic"),
-            SourceConfig(Path(night.result("stand_in")["path"]), stage.stand_in_weight, "stand-in"),
-        ),
-        seed=stage.seed,
+    parts = (
+        ("synthetic", "synthetic", stage.synthetic_weight, stage.synthetic_episodes),
+        ("stand_in", "stand-in", stage.stand_in_weight, stage.stand_in_episodes),
+    )
+    sources = tuple(
+        SourceConfig(Path(night.result(made)["path"]), weight, name, episodes)
+        for made, name, weight, episodes in parts
+        if weight > 0
     )
     config = TrainVlaConfig(
-        data=data,
+        data=MixConfig(sources=sources, seed=stage.seed),
         out=night.out / "vla",
         preset=stage.preset,
         steps=stage.steps,
@@ -138,7 +141,6 @@ def vla(night: Night) -> dict[str, Any]:
 
 def benchmark(night: Night) -> dict[str, Any]:
     """Judge the VLA beside its upper and its lower bound."""
-    from bench.config import BenchConfig
     from bench.run import bench
     from policies.loading import policy_factory
 
@@ -148,7 +150,19 @@ def benchmark(night: Night) -> dict[str, Any]:
         "expert (upper bound)": policy_factory(night.result("expert")["folder"]),
         "random (lower bound)": policy_factory("random", seed=stage.seed),
     }
-    config = BenchConfig(
+    made = bench(bench_config(night), policies=policies, command=f"demomill overnight (in {night.out})")
+    host, host_task = _twin(night, night.config.stand_in.host)
+    remark = (
+        f"The VLA saw {night.config.stand_in.episodes} stand-in demonstrations from {host}:{host_task}: "
+        "that host is not held out for it. The others are."
+    )
+    return {"folder": str(made.out), "remark": remark}
+
+
+def bench_config(night: Night) -> BenchConfig:
+    """Return the benchmark that a job asks for."""
+    stage = night.config.bench
+    return BenchConfig(
         out=night.out / "bench",
         task=night.task.id,
         hosts=stage.hosts,
@@ -158,13 +172,6 @@ def benchmark(night: Night) -> dict[str, Any]:
         workers=stage.workers,
         filmstrips=stage.filmstrips,
     )
-    made = bench(config, policies=policies, command=f"demomill overnight (in {night.out})")
-    host, host_task = _twin(night, night.config.stand_in.host)
-    remark = (
-        f"The VLA saw {night.config.stand_in.episodes} stand-in demonstrations from {host}:{host_task}: "
-        "that host is not held out for it. The others are."
-    )
-    return {"folder": str(made.out), "remark": remark}
 
 
 def page(night: Night) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.compare_table import p_text, points, sequential_text
 from bench.episode_log import read_log
@@ -17,6 +17,9 @@ from bench.table import COLUMNS, FORCES, mean_text, milliseconds, percent
 from sim.errors import UserError
 from sim.files import read_json, write_bytes
 from sim.pages import page_environment
+
+if TYPE_CHECKING:
+    import jinja2
 
 STRIP = 7
 """Most frames of one filmstrip."""
@@ -55,6 +58,24 @@ def build_page(
     """
     if not runs:
         raise UserError("A page needs at least one benchmark run; none was given. Name the folder of a run.")
+    environment = templates()
+    shown = [load_run(run) for run in runs]
+    if len({run["name"] for run in shown}) < len(shown):
+        shown = [run | {"name": str(folder)} for run, folder in zip(shown, runs, strict=True)]
+    told_before = list(sections)
+    lineages = [] if told_before else [section for run in shown for section in lineage_sections(run["start"])]
+    return environment.get_template("page.html").render(
+        title=title,
+        runs=shown,
+        sections=sections_from([*told_before, *lineages]),
+        remarks=remarks,
+        comparisons=comparisons,
+        modes=MODES,
+    )
+
+
+def templates() -> jinja2.Environment:
+    """Return the environment of the benchmark's page templates; everything they are given is escaped."""
     environment = page_environment(Path(__file__).parent / "templates")
     environment.globals.update(columns=COLUMNS, forces=FORCES)
     environment.filters.update(
@@ -66,17 +87,7 @@ def build_page(
         told=told,
         milliseconds=milliseconds,
     )
-    shown = [load_run(run) for run in runs]
-    told_before = list(sections)
-    lineages = [] if told_before else [section for run in shown for section in lineage_sections(run["start"])]
-    return environment.get_template("page.html").render(
-        title=title,
-        runs=shown,
-        sections=sections_from([*told_before, *lineages]),
-        remarks=remarks,
-        comparisons=comparisons,
-        modes=MODES,
-    )
+    return environment
 
 
 def load_run(folder: Path) -> dict[str, Any]:

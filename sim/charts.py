@@ -15,11 +15,13 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 40
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: equally many x and y."""
+    """One curve: equally many x and y, and, for a band around it, equally many lower and upper bounds."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,14 @@ def interval_bar(interval: Mapping[str, float]) -> Markup:
 
 def line_chart(chart: Chart) -> Markup:
     """Return the chart as an SVG figure; a series without two finite points is left out and named in the caption."""
-    drawn = [Series(s.name, *_finite(s)) for s in chart.series]
+    drawn = [_finite(s) for s in chart.series]
     empty = [s.name for s in drawn if len(s.x) < 2]
     drawn = [s for s in drawn if len(s.x) >= 2]
     caption = escape(chart.title) + (Markup(" (no data: {})").format(", ".join(empty)) if empty else "")
     if not drawn:
         return Markup('<figure class="chart"><figcaption>{}</figcaption></figure>').format(caption)
-    xs, ys = ticks([v for s in drawn for v in s.x]), ticks([v for s in drawn for v in s.y])
-    lines = Markup("").join(_curve(s, i, xs, ys) for i, s in enumerate(drawn))
+    xs, ys = ticks([v for s in drawn for v in s.x]), ticks([v for s in drawn for v in (*s.y, *s.low, *s.high)])
+    lines = Markup("").join(_band(s, i, xs, ys) + _curve(s, i, xs, ys) for i, s in enumerate(drawn))
     legend = Markup("").join(
         Markup('<span class="key s{}">{}</span>').format(i % 6, s.name) for i, s in enumerate(drawn) if len(drawn) > 1
     )
@@ -73,9 +75,12 @@ def ticks(values: Sequence[float]) -> list[float]:
     return [k * step for k in range(first, last + 1)]
 
 
-def _finite(series: Series) -> tuple[list[float], list[float]]:
-    pairs = [(x, y) for x, y in zip(series.x, series.y, strict=True) if math.isfinite(x) and math.isfinite(y)]
-    return [x for x, _ in pairs], [y for _, y in pairs]
+def _finite(series: Series) -> Series:
+    """Return the series without points that are not finite."""
+    columns = [column for column in (series.x, series.y, series.low, series.high) if len(column)]
+    rows = [row for row in zip(*columns, strict=True) if all(math.isfinite(value) for value in row)]
+    kept = [list(column) for column in zip(*rows, strict=True)] or [[], []]
+    return Series(series.name, *kept)
 
 
 def _place(value: float, scale: Sequence[float], start: float, end: float) -> float:
@@ -88,6 +93,16 @@ def _x(value: float, scale: Sequence[float]) -> float:
 
 def _y(value: float, scale: Sequence[float]) -> float:
     return _place(value, scale, HEIGHT - BOTTOM, TOP)
+
+
+def _band(series: Series, index: int, xs: Sequence[float], ys: Sequence[float]) -> Markup:
+    """Return the area between the bounds of a series, nothing where it has none."""
+    if not series.low:
+        return Markup("")
+    above = [(x, y) for x, y in zip(series.x, series.high, strict=True)]
+    below = [(x, y) for x, y in zip(series.x, series.low, strict=True)][::-1]
+    points = " ".join(f"{_x(x, xs)},{_y(y, ys)}" for x, y in [*above, *below])
+    return Markup('<polygon class="band b{}" points="{}"/>').format(index % 6, points)
 
 
 def _curve(series: Series, index: int, xs: Sequence[float], ys: Sequence[float]) -> Markup:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sim.errors import UserError, nearest
+from sim.errors import UserError, nearest, unknown
 from sim.files import digest_json
 from sim.scene import Scene, Value
 from sim.state import Array, State
@@ -127,12 +127,19 @@ class Task:
         return digest_json(data)
 
     def _preset(self, name: str) -> tuple[Knob, ...]:
+        """Return the knobs of a preset; "train without light cube.color" leaves out one owner's knobs and one knob."""
+        name, _, left_out = name.partition(" without ")
         if name not in self.presets:
             raise UserError(
                 f"Task {self.id} has no randomization preset {name!r}.{nearest(name, self.presets)} "
                 f"Allowed: {', '.join(sorted(self.presets))}."
             )
-        return self.presets[name]
+        chosen, dropped = self.presets[name], left_out.split()
+        known = {part for knob in chosen for part in (knob.path, knob.path.split(".")[0])}
+        for part in dropped:
+            if part not in known:
+                raise unknown(f"knob of preset {name!r} to leave out", part, known)
+        return tuple(knob for knob in chosen if not {knob.path, knob.path.split(".")[0]} & set(dropped))
 
 
 def _scene_data(scene: Scene) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from bench.limits import contact_mean, contact_peak, joint_share, velocity_share
 from bench.metrics import chunk_jump
 from bench.record import judged
 from sim.conventions import CANONICAL
-from sim.episodes import Episode, EnvSpec
+from sim.episodes import EnvSpec, Episode
 
 STEPS = 60
 TABLE = 0.0
@@ -73,7 +73,12 @@ FAR = _path((0, 0.3, 0, 0.3), (STEPS, 0.3, 0, 0.3))
 NEIGHBOUR = REST + [0.0, 0.12, 0.0]
 LOWERED = _path((0, 0.5, 0, 0.02), (30, 0.5, 0, 0.02), (38, 0.5, 0, 0.1), (48, 0.5, 0, 0.02), (STEPS, 0.5, 0, 0.02))
 RETREAT = _path(
-    (0, 0.3, 0, 0.3), (20, 0.5, 0, 0.02), (30, 0.5, 0, 0.02), (38, 0.5, 0, 0.1), (48, 0.5, 0, 0.02), (STEPS, 0.5, 0, 0.3)
+    (0, 0.3, 0, 0.3),
+    (20, 0.5, 0, 0.02),
+    (30, 0.5, 0, 0.02),
+    (38, 0.5, 0, 0.1),
+    (48, 0.5, 0, 0.02),
+    (STEPS, 0.5, 0, 0.3),
 )
 
 CASES = {

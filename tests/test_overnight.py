@@ -10,6 +10,7 @@ import pytest
 from bench import overnight as module
 from bench.overnight import OvernightConfig, overnight
 from bench.stages import STAGES
+from bench.study import StudyConfig
 from datagen.job import GenerateConfig
 from policies.vla.settings import TrainVlaConfig
 from sim.errors import UserError
@@ -74,7 +75,12 @@ def test_a_wrong_task_is_refused_before_anything_is_written(tmp_path, calls):
     assert not (tmp_path / "job").exists()
 
 
-JOBS = {"quickstart.toml": OvernightConfig, "demonstrations.toml": GenerateConfig, "vla.toml": TrainVlaConfig}
+JOBS = {
+    "ablation.toml": StudyConfig,
+    "demonstrations.toml": GenerateConfig,
+    "quickstart.toml": OvernightConfig,
+    "vla.toml": TrainVlaConfig,
+}
 
 
 def test_every_shipped_job_can_be_read():
