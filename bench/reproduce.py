@@ -64,8 +64,7 @@ class Reproduction:
         from rich.text import Text
 
         lines = [f"{self.identical} of {self.episodes} episodes are identical ({self.first} and {self.again})"]
-        for each in self.differing[:10]:
-            lines.append(f"  {each['host']} {each['policy']} {each['seed']}: {', '.join(each['fields'])}")
+        lines += [f"  {d['host']} {d['policy']} {d['seed']}: {', '.join(d['fields'])}" for d in self.differing[:10]]
         if len(self.differing) > 10:
             lines.append(f"  and {len(self.differing) - 10} more; --json lists them all")
         changed = [f"  {text}" for text in self.surroundings]

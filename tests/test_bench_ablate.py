@@ -13,6 +13,7 @@ from bench import ablate as module
 from bench.ablate import StudyPlan, ablate
 from bench.agreement import agreement, mmrv, pearson
 from bench.episode_log import encode
+from bench.overnight import BenchStage, SyntheticStage, VlaStage
 from bench.study import SHARE, KnobConfig, StudyConfig, all_stages, cells
 from bench.study_report import Outcome, report
 from bench.study_time import estimate
@@ -228,3 +229,37 @@ def test_time_is_estimated_from_stages_of_the_same_kind():
     assert estimate(stage, [(stage, 20.0)]) == 20.0
     data = next(stage for stage in all_stages(grid) if stage.kind == "synthetic")
     assert estimate(data, []) == pytest.approx(85.0)
+
+
+@pytest.mark.slow
+def test_a_small_study_of_real_stages_resumes_after_a_stage_that_was_planned_to_fail(tmp_path, monkeypatch):
+    knob = KnobConfig("vla.synthetic_episodes", (2, 4), "episodes")
+    config = StudyConfig(
+        task="lift_cube",
+        out=tmp_path / "study",
+        knobs=(knob,),
+        synthetic=SyntheticStage(episodes=4, val_episodes=1, shard_episodes=4, workers=1),
+        vla=VlaStage(synthetic_weight=1.0, stand_in_weight=0.0, preset="debug", steps=2),
+        bench=BenchStage(hosts=("demomill",), episodes=2, workers=1, filmstrips=0),
+    )
+    real = module.run_stage
+
+    def planned(stage, folder, results, expert):
+        if stage.kind == "vla" and stage.config.vla.synthetic_episodes == 2:
+            raise UserError("planned to fail")
+        return real(stage, folder, results, expert)
+
+    monkeypatch.setattr(module, "run_stage", planned)
+    with pytest.raises(UserError, match="1 of 2 cells are finished") as caught:
+        ablate(config)
+    assert "planned to fail" in str(caught.value)
+    monkeypatch.setattr(module, "run_stage", real)
+    before = json.loads((config.out / "study.json").read_text())["stages"]
+    result = ablate(config)
+    after = json.loads((config.out / "study.json").read_text())["stages"]
+    assert {name: after[name] for name in before} == before
+    assert sum(name.startswith("synthetic-") for name in after) == 1
+    assert sum(name.startswith("vla-") for name in after) == 2
+    assert [cell["values"] for cell in result.results["cells"]] == [{"episodes": 2}, {"episodes": 4}]
+    assert {row["policy"] for row in result.results["reference"]} == {"expert", "random"}
+    assert result.page.is_file()
