@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.charts import Chart, Series
 from bench.study_table import agreement_text, seeds_remark
 from bench.view import templates
+from sim.charts import Chart, Series
 from sim.files import write_bytes
 
 
