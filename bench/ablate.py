@@ -167,14 +167,15 @@ def _plan(grid: Sequence[Cell], state: Mapping[str, Any]) -> StudyPlan:
     """Return what would be done."""
     from bench.study_time import estimate
 
-    rows = []
+    rows, left = list[dict[str, Any]](), list[float | None]()
     for stage in all_stages(list(grid)):
         users = sum(stage.name in {each.name for each in cell.stages.values()} for cell in grid)
         done = stage.name in state
         seconds = state[stage.name]["seconds"] if done else estimate(stage, _finished(grid, state))
         rows.append({"stage": stage.name, "cells": users, "finished": done, "seconds": seconds})
-    left = [row["seconds"] for row in rows if not row["finished"]]
-    whole = None if any(each is None for each in left) else float(sum(left))
+        left += [] if done else [seconds]
+    known = [each for each in left if each is not None]
+    whole = sum(known) if len(known) == len(left) else None
     return StudyPlan(tuple(cell.title for cell in grid), tuple(rows), whole)
 
 

@@ -55,36 +55,106 @@ def bootstrap_mean(
     return Interval(estimate, min(float(low), estimate), max(float(high), estimate), len(data))
 
 
-def percentiles(groups: int, *, confidence: float) -> tuple[float, float]:
+def percentiles(groups: float, *, confidence: float) -> tuple[float, float]:
     """Return which percentiles of resampled means bound the interval of a mean of `groups` independent groups.
 
     As far out as Student's t is wider than the normal, and as n - 1 in the variance asks for: plain percentiles of few
-    groups are too narrow. Source: Hesterberg 2015, section 4.3; t by the expansion of Abramowitz and Stegun, 26.7.5.
+    groups are too narrow. Source: Hesterberg 2015, section 4.3.
     """
-    if groups < 3:
+    if groups < 2:
         return 0.0, 100.0
-    v, z = groups - 1, NormalDist().inv_cdf(0.5 + confidence / 2)
-    t = z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-    t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-    tail = 100.0 * NormalDist().cdf(-t * math.sqrt(groups / v))
+    tail = 100.0 * NormalDist().cdf(-_student(groups - 1, confidence) * math.sqrt(groups / (groups - 1)))
     return tail, 100.0 - tail
 
 
-def cluster_weights(factors: Sequence[Sequence[Hashable]], *, name: str, seed: int = 0) -> NDArray[np.float64]:
-    """Return how often each of n values is drawn in each resample, (RESAMPLES, n), from the stream (seed, name).
+def _student(v: float, confidence: float) -> float:
+    """Return how far out Student's t with `v` degrees of freedom holds `confidence`.
 
-    `factors` name each value's clusters: its task, its seed. The clusters of each factor are drawn with replacement,
-    independently of the other factors, and the counts multiplied; a factor with one cluster stays as it is. Source: the
-    pigeonhole bootstrap, A. B. Owen, Annals of Applied Statistics 1:386, 2007; with one factor, the cluster bootstrap.
+    Exact for 1 and 2, else the expansion of Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5.
     """
-    weights = np.ones((RESAMPLES, len(factors[0])))
-    for number, factor in enumerate(factors):
-        levels = {level: i for i, level in enumerate(dict.fromkeys(factor))}
-        if len(levels) > 1:
-            stream = generator(seed, "cluster bootstrap", name, number)
-            counts = stream.multinomial(len(levels), np.full(len(levels), 1 / len(levels)), size=RESAMPLES)
-            weights *= counts[:, [levels[level] for level in factor]]
-    return weights
+    if v < 1.5:
+        return math.tan(math.pi * confidence / 2)
+    if v < 2.5:
+        return confidence * math.sqrt(2 / (1 - confidence**2))
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    t = z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
+    return t + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
+
+
+Factors = Sequence[Sequence[Hashable]]
+"""For each way of grouping values, the cluster of every value: its training seed, its episode."""
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """The mean of values that come in clusters, resampled."""
+
+    estimate: float
+    n: int
+    # (r,) means of the resamples.
+    means: NDArray[np.float64]
+    # Number of independent groups that the values are worth.
+    groups: float
+
+    def interval(self, confidence: float = 0.95) -> Interval:
+        """Return the mean with its interval."""
+        low, high = np.percentile(self.means, percentiles(self.groups, confidence=confidence))
+        return Interval(self.estimate, min(float(low), self.estimate), max(float(high), self.estimate), self.n)
+
+    def p(self) -> float:
+        """Return the two-sided p-value against 0: one minus the level at which the interval just reaches 0."""
+        share = min(float((self.means <= 0).mean()), float((self.means >= 0).mean()))
+        share = 100.0 * max(share, 1 / len(self.means))
+        low, high = 0.0, 1.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            reaches = percentiles(self.groups, confidence=middle)[0] <= share
+            low, high = (low, middle) if reaches else (middle, high)
+        return 1.0 - high
+
+
+def resampled(
+    values: Sequence[float] | Sequence[bool] | NDArray[np.float64],
+    *factors: Sequence[Hashable],
+    name: str,
+    seed: int = 0,
+) -> Resampled:
+    """Return the mean of values in clusters, resampled from the stream (seed, name). No values is an error.
+
+    The clusters of each factor are drawn with replacement, independently of the other factors, and the counts
+    multiplied; a factor with one cluster stays as it is, and without factors every value is a cluster. Source: the
+    pigeonhole bootstrap, A. B. Owen, Annals of Applied Statistics 1:386, 2007. The number of groups follows the factor
+    that the spread comes from: F. E. Satterthwaite, Biometrics Bulletin 2:110, 1946.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if not len(data):
+        raise UserError(f"The mean of {name} was asked of no values. Run at least one episode that can be judged.")
+    chosen: Factors = factors or (range(len(data)),)
+    together, parts = np.ones((RESAMPLES, len(data))), []
+    for number, factor in enumerate(chosen):
+        clusters = len(set(factor))
+        if clusters > 1:
+            counts = _drawn(factor, generator(seed, "cluster bootstrap", name, number))
+            parts.append((float(_means(counts, data).var()) * clusters / (clusters - 1), clusters - 1))
+            together *= counts
+    spread = sum(variance for variance, _ in parts)
+    freedom = [degrees for _, degrees in parts] or [0]
+    worth = spread**2 / sum(v**2 / degrees for v, degrees in parts) if spread > 0 else max(freedom)
+    return Resampled(float(data.mean()), len(data), _means(together, data), worth + 1)
+
+
+def _drawn(factor: Sequence[Hashable], stream: np.random.Generator) -> NDArray[np.float64]:
+    """Return how often each value's cluster is drawn in each resample, (RESAMPLES, n)."""
+    places = {level: i for i, level in enumerate(dict.fromkeys(factor))}
+    counts = stream.multinomial(len(places), np.full(len(places), 1 / len(places)), size=RESAMPLES)
+    return np.asarray(counts[:, [places[level] for level in factor]], dtype=np.float64)
+
+
+def _means(weights: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of `values` (n,) in each resample (r, n); a resample that drew none of them is left out."""
+    total = weights.sum(axis=1)
+    drawn = total > 0
+    return np.asarray(weights[drawn] @ values / total[drawn])
 
 
 def cluster_bootstrap(
@@ -94,50 +164,28 @@ def cluster_bootstrap(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Interval:
-    """Return a mean with its percentile interval over resampled clusters (see `cluster_weights`); none is an error."""
-    data = np.asarray(values, dtype=np.float64)
-    if not len(data):
-        raise UserError(f"The mean of {name} was asked of no values. Run at least one episode that can be judged.")
-    weights = cluster_weights(factors or [range(len(data))], name=name, seed=seed)
-    means = weighted_means(weights, data)
-    low, high = np.percentile(means, percentiles(_groups(factors, len(data)), confidence=confidence))
-    estimate = float(data.mean())
-    return Interval(estimate, min(float(low), estimate), max(float(high), estimate), len(data))
-
-
-def _groups(factors: Sequence[Sequence[Hashable]], n: int) -> int:
-    """Return the number of clusters of the coarsest factor that has more than one; without factors, n."""
-    return min((len(set(factor)) for factor in factors if len(set(factor)) > 1), default=1 if factors else n)
-
-
-def weighted_means(weights: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of `values` (n,) in each resample (r, n); a resample that drew none of them is left out."""
-    total = weights.sum(axis=1)
-    drawn = total > 0
-    return np.asarray(weights[drawn] @ values / total[drawn])
+    """Return a mean with its interval over resampled clusters; see `resampled`."""
+    return resampled(values, *factors, name=name, seed=seed).interval(confidence)
 
 
 def cluster_rate(
     successes: Sequence[bool], *factors: Sequence[Hashable], name: str, seed: int = 0, confidence: float = 0.95
 ) -> Interval:
-    """Return a success rate over several tasks, hosts or seeds with an interval that knows their clusters.
+    """Return a success rate over several tasks or training seeds with an interval that knows their clusters.
 
-    Wilson's interval at the effective number of episodes, p (1 - p) over the variance of the cluster bootstrap, and
-    never more than there are; where all or none succeeded, at the number of clusters of the coarsest factor. Source:
-    C. Franco et al., Journal of Survey Statistics and Methodology 7:334, 2019.
+    Wilson's interval at the effective number of episodes: p (1 - p) over the variance of the cluster bootstrap, less
+    what Student's t asks for. Where all or none succeeded there is no variance, and each cluster of the finest factor
+    counts once. Source: E. L. Korn and B. I. Graubard, Survey Methodology 24:193, 1998, with Wilson's interval.
     """
-    data = np.asarray(successes, dtype=np.float64)
-    if not len(data):
-        raise UserError(f"The rate of {name} was asked of no episodes. Run at least one episode that can be judged.")
-    chosen = factors or (range(len(data)),)
-    rate = float(data.mean())
-    if rate in (0.0, 1.0):
-        effective = float(_groups(chosen, len(data)))
-    else:
-        spread = float(weighted_means(cluster_weights(chosen, name=name, seed=seed), data).var())
-        effective = min(float(len(data)), rate * (1 - rate) / spread) if spread > 0 else float(len(data))
+    found = resampled(successes, *factors, name=name, seed=seed)
+    rate, spread = found.estimate, float(found.means.var())
+    effective = found.groups if spread == 0 else rate * (1 - rate) / spread
+    if spread > 0:
+        wider = _student(found.groups - 1, confidence) / NormalDist().inv_cdf(0.5 + confidence / 2)
+        effective *= (1 - 1 / found.groups) / wider**2
+    effective = min(float(found.n), effective)
     low, high = wilson_bounds(rate * effective, effective, level=confidence)
-    return Interval(rate, min(low, rate), max(high, rate), len(data))
+    return Interval(rate, min(low, rate), max(high, rate), found.n)
 
 
 def bootstrap_quantile(

@@ -70,7 +70,7 @@ def _below(value: float, wins: int, discordant: int, n: int) -> float:
 @lru_cache(maxsize=1)
 def _halves() -> tuple[Array, Array]:
     """Return nodes and weights on (0, 1/2) and on (1/2, 1), one after the other."""
-    x, w = np.polynomial.legendre.leggauss(NODES // 2)
+    x, w = np.polynomial.legendre.leggauss(NODES // 2)  # type: ignore[no-untyped-call]
     return np.concatenate([(x + 1) / 4, (x + 3) / 4]), np.concatenate([w, w]) / 4
 
 

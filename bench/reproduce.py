@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -108,7 +107,7 @@ def _policies(run: Run) -> Iterator[tuple[str, Callable[[], Policy]]]:
 
     for name, spec in run.start["policies"].items():
         how = run.start.get("loaded", {}).get(name) or {"policy": name, "options": {}}
-        factory: functools.partial[Policy] = policy_factory(how["policy"], **how["options"])
+        factory = policy_factory(how["policy"], **how["options"])
         digest = factory().spec.digest
         if digest != spec["digest"]:
             raise UserError(

@@ -177,11 +177,11 @@ def log_evidence_against(
 
 
 def _log_mixture(count: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _log_gamma(count + PRIOR) - math.lgamma(PRIOR)
+    return np.asarray(_log_gamma(count + PRIOR)) - math.lgamma(PRIOR)
 
 
 def _log_total(n: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _log_gamma(n + 3 * PRIOR) - math.lgamma(3 * PRIOR)
+    return np.asarray(_log_gamma(n + 3 * PRIOR)) - math.lgamma(3 * PRIOR)
 
 
 _log_gamma = np.vectorize(math.lgamma, otypes=[np.float64])

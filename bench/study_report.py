@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.agreement import agreement, to_json
-from bench.intervals import RESAMPLES, cluster_bootstrap, cluster_rate, cluster_weights, weighted_means
+from bench.intervals import cluster_rate, resampled
 from bench.paired import holm
 from bench.study import Cell, StudyConfig, Value
 from sim.errors import UserError
@@ -129,22 +129,16 @@ def _effect(knob: str, base: Value, value: Value, found: Sequence[Outcome], host
     if not common:
         return None
     gains = np.array([int(after[where]) - int(before[where]) for where in common], dtype=np.float64)
-    factors = ([where[1] for where in common], [where[3] for where in common])
-    name = f"effect {knob} {base} {value} {host}"
+    trainings, episodes = [where[1] for where in common], [where[3] for where in common]
+    brought = resampled(gains, trainings, episodes, name=f"effect {knob} {base} {value} {host}")
     return {
         "knob": knob,
         "from": base,
         "to": value,
         "host": host,
-        "difference": asdict(cluster_bootstrap(gains, *factors, name=name)),
-        "p": _two_sided(weighted_means(cluster_weights(factors, name=name), gains)),
+        "difference": asdict(brought.interval()),
+        "p": brought.p(),
     }
-
-
-def _two_sided(means: np.ndarray[Any, Any]) -> float:
-    """Return the two-sided bootstrap probability that the resampled means lie on the other side of 0."""
-    share = min(float((means <= 0).mean()), float((means >= 0).mean()))
-    return min(1.0, max(2 * share, 1 / RESAMPLES))
 
 
 def _agreements(found: Sequence[Outcome], hosts: Sequence[str]) -> list[Any]:

@@ -66,7 +66,9 @@ def seeds_remark(found: Mapping[str, Any]) -> str:
     count = len(found["seeds"])
     if count == 1:
         return "One training seed: a difference includes the luck of single trainings; add seeds to tell them apart."
-    return f"{count} training seeds; intervals resample training seeds and episodes."
+    if count < 4:
+        return f"{count} training seeds: intervals resample them and the episodes, and so few leave them wide."
+    return f"{count} training seeds; intervals resample them and the episodes."
 
 
 def _rates(found: Mapping[str, Any]) -> Table:

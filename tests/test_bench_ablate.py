@@ -158,7 +158,7 @@ def test_the_report_says_what_paid_and_escapes_what_it_is_told(tmp_path, stages)
     from rich.console import Console
 
     knobs = (KnobConfig(SHARE, (0.0, 0.5, 1.0), "<b>share"),)
-    result = ablate(_config(tmp_path / "study", knobs=knobs, seeds=(0, 1, 2)))
+    result = ablate(_config(tmp_path / "study", knobs=knobs, seeds=(0, 1, 2, 3, 4)))
     effects = [row for row in result.results["effects"] if row["host"] == "all"]
     assert [(row["to"], row["verdict"]) for row in effects] == [(0.5, "paid"), (1.0, "paid")]
     assert effects[1]["difference"]["estimate"] == pytest.approx(0.6, abs=0.06)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta, binom, binomtest, norm, t
+from scipy.stats import beta, binom, binomtest, norm, t, ttest_1samp
 
 from bench.intervals import (
     bootstrap_mean,
     bootstrap_quantile,
     cluster_bootstrap,
     cluster_rate,
-    cluster_weights,
     mcnemar,
     percentiles,
+    resampled,
     wilson,
 )
 from bench.paired import at_most, difference, holm, sign_flip
@@ -87,11 +88,31 @@ def test_holm_against_its_published_steps():
 
 
 def test_percentiles_reach_as_far_as_students_t():
-    for n in (5, 10, 30):
+    for n in (3, 4, 5, 10, 30):
         low, high = percentiles(n, confidence=0.95)
         wanted = -t.ppf(0.975, n - 1) * math.sqrt(n / (n - 1))
         assert norm.ppf(low / 100) == pytest.approx(wanted, rel=0.01)
         assert low + high == pytest.approx(100)
+
+
+def test_a_p_value_agrees_with_its_interval_and_few_groups_prove_nothing():
+    values = _random(4).normal(0.35, 1.0, 30)
+    found = resampled(values, name="x")
+    assert found.groups == pytest.approx(30)
+    assert found.p() == pytest.approx(ttest_1samp(values, 0).pvalue, rel=0.6)
+    edge = found.interval(1 - found.p())
+    assert min(abs(edge.low), abs(edge.high)) < 0.03
+    assert replace(found, means=np.full(2000, 1.0), groups=2.0).p() > 0.2
+    assert replace(found, means=np.zeros(2000)).p() == pytest.approx(1.0)
+
+
+def test_the_number_of_groups_follows_the_factor_that_the_spread_comes_from():
+    trainings, episodes = np.repeat(np.arange(3), 40), np.tile(np.arange(40), 3)
+    noise = _random(5)
+    by_training = noise.normal(0, 1, 3)[trainings] + 0.05 * noise.normal(0, 1, 120)
+    by_episode = noise.normal(0, 1, 40)[episodes] + 0.05 * noise.normal(0, 1, 120)
+    assert resampled(by_training, trainings, episodes, name="x").groups < 3.5
+    assert resampled(by_episode, trainings, episodes, name="x").groups > 35
 
 
 def test_clusters_widen_an_interval_and_every_draw_repeats_itself():
@@ -105,10 +126,10 @@ def test_clusters_widen_an_interval_and_every_draw_repeats_itself():
 
 
 def test_a_factor_with_one_cluster_changes_nothing():
-    weights = cluster_weights([["lift"] * 6, [1, 1, 2, 2, 3, 3]], name="x")
-    assert (weights == cluster_weights([[0] * 6, [1, 1, 2, 2, 3, 3]], name="x")).all()
-    assert (weights[:, 0] == weights[:, 1]).all()
-    assert set(weights.sum(axis=1)) == {6.0}
+    values, seeds = _random(6).normal(0, 1, 6), [1, 1, 2, 2, 3, 3]
+    one, other = (resampled(values, [task] * 6, seeds, name="x") for task in ("lift", "stack"))
+    assert (one.means == other.means).all()
+    assert one.groups == pytest.approx(3)
 
 
 def test_a_clustered_rate_is_wilson_where_there_are_no_clusters_and_wider_where_there_are():
