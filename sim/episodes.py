@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,6 +131,14 @@ class Env(Protocol):
 
     def close(self) -> None:
         """Free what it holds."""
+
+
+@runtime_checkable
+class Resting(Protocol):
+    """What an environment or an engine may offer beside its protocol: worlds that cost nothing."""
+
+    def rest(self, ids: Ids) -> None:
+        """Let these worlds stand still until their next reset; nobody looks at them."""
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT, adapt_actions
-from sim.episodes import Env, Episode, Images, Observation, Policy, Step
+from sim.episodes import Env, Episode, Ids, Observation, Policy, PolicySpec, Resting, Step
 from sim.errors import UserError
+from sim.recording import Board, Film, Recording, episode
 from sim.streams import generator
 
 
@@ -34,26 +35,14 @@ class RolloutOptions:
 
 
 @dataclass
-class _Recording:
-    """What is remembered of the episode that runs in one world."""
+class _Course:
+    """Which episode runs in a world."""
 
-    seed: int
     number: int
+    seed: int
     instruction: str
     draw: dict[str, Any]
-    perturb: np.random.Generator | None
-    states: list[NDArray[np.float32]] = field(default_factory=list)
-    actions: list[NDArray[np.float64]] = field(default_factory=list)
-    executed: list[NDArray[np.float64]] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
-    terms: list[dict[str, float]] = field(default_factory=list)
-    success: list[bool] = field(default_factory=list)
-    traces: list[dict[str, NDArray[np.float64]]] = field(default_factory=list)
-    frame_steps: list[int] = field(default_factory=list)
-    frames: dict[str, list[Images]] = field(default_factory=dict)
-    latencies: list[float] = field(default_factory=list)
-    held: int = 0
-    plan: list[NDArray[np.float64]] = field(default_factory=list)
+    film: Film
 
 
 def rollout(
@@ -81,9 +70,16 @@ class _Loop:
         sees = {"image", "wrist_image", "state"} & policy.spec.inputs
         self.env, self.policy, self.options, self.seeds = env, policy, options, list(seeds)
         self.adapt, _ = adapt_actions(policy.spec.convention, env.spec.convention, action_only=not sees)
-        self.running: dict[int, _Recording] = {}
+        self.courses: dict[int, _Course] = {}
+        self.worlds = np.zeros(0, dtype=np.intp)
         self.finished: dict[int, Episode] = {}
         self.started = 0
+        self.recording, self.board = Recording(env.n, env.spec.horizon), Board(env)
+        # Actions that each world has still to execute: its plan (n, execute, 7), and how many of it are left.
+        self.plan = np.zeros((env.n, policy.spec.execute, 7))
+        self.left = np.zeros(env.n, dtype=np.intp)
+        self.perturbed = np.zeros(env.n, dtype=np.bool_)
+        self.noise = np.zeros((env.n, env.spec.horizon, 7))
 
     def run(self) -> Iterator[Episode]:
         """Run all episodes; yield them in order."""
@@ -93,150 +89,131 @@ class _Loop:
                 self._advance()
             yield self.finished.pop(number)
 
-    def _start(self, worlds: NDArray[np.intp]) -> None:
+    def _start(self, worlds: Ids) -> None:
         """Begin the next episodes in these worlds; worlds without an episode left fall idle."""
-        worlds = worlds[: len(self.seeds) - self.started]
-        if not len(worlds):
-            return
-        numbers = range(self.started, self.started + len(worlds))
-        self.started += len(worlds)
-        chosen = [self.seeds[k] for k in numbers]
-        self.env.reset(worlds, chosen)
-        self.policy.reset(worlds)
-        observation = self.env.observe(worlds)
-        for row, (world, number) in enumerate(zip(worlds, numbers, strict=True)):
-            self.running[int(world)] = _Recording(
-                seed=chosen[row],
-                number=number,
-                instruction=observation.instructions[row],
-                draw=self.env.draw(int(world)),
-                perturb=self._perturbation(chosen[row]),
-            )
-        self._observe(worlds, observation)
+        worlds, idle = np.split(worlds, [len(self.seeds) - self.started])
+        if len(idle) and isinstance(self.env, Resting):
+            self.env.rest(idle)
+        if len(worlds):
+            numbers = range(self.started, self.started + len(worlds))
+            self.started += len(worlds)
+            chosen = [self.seeds[k] for k in numbers]
+            self.env.reset(worlds, chosen)
+            self.policy.reset(worlds)
+            self.recording.begin(worlds)
+            self.left[worlds] = 0
+            observation = self.env.observe(worlds)
+            for row, (world, number) in enumerate(zip(worlds.tolist(), numbers, strict=True)):
+                self.courses[world] = _Course(
+                    number, chosen[row], observation.instructions[row], self.env.draw(world), Film([], {})
+                )
+                self._draw_perturbation(world, chosen[row])
+        self.worlds = np.array(sorted(self.courses), dtype=np.intp)
+        if len(worlds):
+            self._observe(worlds, observation)
 
-    def _perturbation(self, seed: int) -> np.random.Generator | None:
-        """Return the noise stream of this episode, or None where it runs clean."""
-        stream = generator(seed, "perturb")
-        return stream if stream.random() < self.options.perturb_share else None
+    def _draw_perturbation(self, world: int, seed: int) -> None:
+        """Draw whether this episode is perturbed, and the noise of all its steps."""
+        self.perturbed[world] = False
+        if self.options.perturb_share > 0:
+            stream = generator(seed, "perturb")
+            if stream.random() < self.options.perturb_share:
+                self.perturbed[world] = True
+                self.noise[world] = stream.standard_normal(self.noise.shape[1:])
 
-    def _observe(self, worlds: NDArray[np.intp], observation: Observation) -> None:
+    def _observe(self, worlds: Ids, observation: Observation) -> None:
         """Record what these worlds show now."""
-        snapshot = self.env.snapshot(worlds)
-        shown: list[int] = []
-        for row, world in enumerate(worlds):
-            recording = self.running[int(world)]
-            recording.states.append(observation.state[row])
-            recording.traces.append({name: np.array(value[row]) for name, value in snapshot.items()})
-            if self._wants_frame(recording):
-                shown.append(row)
-        if shown:
-            self._record_frames(worlds, shown)
+        self.board.put(observation)
+        self.recording.observed(worlds, observation, self.env.snapshot(worlds))
+        if self.options.cameras:
+            self._record_frames(worlds[self.recording.length[worlds] % self.options.frame_every == 0])
 
-    def _wants_frame(self, recording: _Recording) -> bool:
+    def _record_frames(self, worlds: Ids) -> None:
+        """Render and keep the frames of those of these worlds whose episodes keep frames."""
         limit = self.options.frame_episodes
-        due = len(recording.actions) % self.options.frame_every == 0
-        return bool(self.options.cameras) and due and (limit is None or recording.number < limit)
-
-    def _record_frames(self, worlds: NDArray[np.intp], rows: list[int]) -> None:
-        """Render and keep the frames of these rows."""
-        observation = self.env.observe(worlds[rows])
-        for camera in self.options.cameras:
-            for world, image in zip(worlds[rows], observation.render(camera), strict=True):
-                self.running[int(world)].frames.setdefault(camera, []).append(image)
-        for world in worlds[rows]:
-            recording = self.running[int(world)]
-            recording.frame_steps.append(len(recording.actions))
+        kept = [world for world in worlds.tolist() if limit is None or self.courses[world].number < limit]
+        if kept:
+            observation = self.env.observe(np.array(kept, dtype=np.intp))
+            shown = {camera: observation.render(camera) for camera in self.options.cameras}
+            for row, world in enumerate(kept):
+                images = {camera: frames[row] for camera, frames in shown.items()}
+                self.courses[world].film.add(int(self.recording.length[world]), images)
 
     def _plan(self) -> None:
         """Ask the policy for the worlds whose chunk is used up."""
-        empty = np.array([world for world, rec in self.running.items() if not rec.plan], dtype=np.intp)
+        empty = self.worlds[self.left[self.worlds] == 0]
         if not len(empty):
             return
+        shown = self.board.take(empty)
         began = time.perf_counter()
-        answer = np.asarray(self.policy.act(self.env.observe(empty)), dtype=np.float64)
-        seconds = (time.perf_counter() - began) / len(empty)
-        chunks = answer[:, None] if answer.ndim == 2 else answer
-        if chunks.shape != (len(empty), self.policy.spec.chunk, 7):
-            raise UserError(
-                f"Policy {self.policy.spec.name!r} returned actions of shape {answer.shape} for {len(empty)} worlds; "
-                f"expected ({len(empty)}, {self.policy.spec.chunk}, 7) as its spec says."
-            )
-        if not np.isfinite(chunks).all():
-            raise UserError(
-                f"Policy {self.policy.spec.name!r} returned actions that are not finite (NaN or infinity). "
-                "Its weights or its normalization statistics are damaged; train or export it again."
-            )
-        for world, chunk in zip(empty, chunks, strict=True):
-            recording = self.running[int(world)]
-            recording.plan = list(chunk[: self.policy.spec.execute])
-            recording.latencies.append(seconds)
+        answer = np.asarray(self.policy.act(shown), dtype=np.float64)
+        self.recording.planned(empty, (time.perf_counter() - began) / len(empty))
+        self.plan[empty] = _checked(answer, len(empty), self.policy.spec)[:, : self.policy.spec.execute]
+        self.left[empty] = self.policy.spec.execute
 
     def _advance(self) -> None:
         """One control step of all running worlds."""
         self._plan()
+        worlds = self.worlds
+        clean = self.plan[worlds, self.policy.spec.execute - self.left[worlds]]
+        self.left[worlds] -= 1
+        executed = self._executed(worlds, clean)
         actions = np.zeros((self.env.n, 7))
-        for world, recording in self.running.items():
-            clean = recording.plan.pop(0)
-            recording.actions.append(clean)
-            recording.executed.append(self._executed(clean, recording.perturb))
-            actions[world] = self.adapt(recording.executed[-1])
+        actions[worlds] = self.adapt(executed)
         step = self.env.step(actions)
-        for world, recording in self.running.items():
-            _record_step(recording, step, world)
-        worlds = np.array(sorted(self.running), dtype=np.intp)
+        self.recording.stepped(worlds, clean, executed, step)
         self._observe(worlds, self.env.observe(worlds))
         self._finish(step)
 
-    def _executed(self, clean: NDArray[np.float64], stream: np.random.Generator | None) -> NDArray[np.float64]:
-        """Return the clean action, or the clean action with noise on the arm."""
-        if stream is None:
-            return clean
+    def _executed(self, worlds: Ids, clean: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the clean actions (k, 7), with noise on the arm where the episode is perturbed."""
         convention = self.policy.spec.convention
         limits = np.zeros(7)
         limits[:3] = POSITION_LIMIT / convention.position_unit
         limits[3:6] = ROTATION_LIMIT / convention.rotation_unit
-        return clean + self.options.perturb_std * limits * stream.standard_normal(7)
+        noise = self.options.perturb_std * limits * self.noise[worlds, self.recording.length[worlds]]
+        return np.where(self.perturbed[worlds, None], clean + noise, clean)
 
     def _finish(self, step: Step) -> None:
         """Close the episodes that ended and begin new ones in their worlds."""
-        free: list[int] = []
-        for world, recording in list(self.running.items()):
-            recording.held = recording.held + 1 if recording.success[-1] else 0
-            held = self.options.stop_held is not None and recording.held >= self.options.stop_held
-            terminated = bool(step.terminated[world])
-            if held or terminated or step.truncated[world] or world in step.errors:
-                if recording.frame_steps and recording.frame_steps[-1] < len(recording.actions):
-                    self._record_frames(np.array([world], dtype=np.intp), [0])
-                episode = _episode(self.env, recording, terminated=terminated, error=step.errors.get(world))
-                self.finished[recording.number] = episode
-                del self.running[world]
-                free.append(world)
-        self._start(np.array(sorted(free), dtype=np.intp))
+        worlds, length = self.worlds, self.recording.length[self.worlds]
+        ended = step.terminated[worlds] | step.truncated[worlds] | (length >= self.env.spec.horizon)
+        if self.options.stop_held is not None:
+            ended |= self.recording.held[worlds] >= self.options.stop_held
+        if step.errors:
+            ended |= np.isin(worlds, list(step.errors))
+        free = worlds[ended]
+        if not len(free):
+            return
+        if self.options.cameras:
+            lasts = [(self.courses[world].film.steps or [-1])[-1] for world in free.tolist()]
+            self._record_frames(free[np.array(lasts) < self.recording.length[free]])
+        for world in free.tolist():
+            course = self.courses.pop(world)
+            self.finished[course.number] = episode(
+                self.env,
+                self.recording.cut(world),
+                course.film,
+                seed=course.seed,
+                draw=course.draw,
+                instruction=course.instruction,
+                terminated=bool(step.terminated[world]),
+                error=step.errors.get(world),
+            )
+        self._start(free)
 
 
-def _record_step(recording: _Recording, step: Step, world: int) -> None:
-    recording.rewards.append(float(step.reward[world]))
-    recording.terms.append({name: float(values[world]) for name, values in step.terms.items()})
-    recording.success.append(bool(step.success[world]))
-
-
-def _episode(env: Env, recording: _Recording, *, terminated: bool, error: str | None) -> Episode:
-    """Return the finished recording as arrays."""
-    return Episode(
-        spec=env.spec,
-        seed=recording.seed,
-        draw=recording.draw,
-        instruction=recording.instruction,
-        states=np.array(recording.states, dtype=np.float32),
-        actions=np.array(recording.actions, dtype=np.float32),
-        executed=np.array(recording.executed, dtype=np.float32),
-        rewards=np.array(recording.rewards, dtype=np.float32),
-        terms={k: np.array([t[k] for t in recording.terms], dtype=np.float32) for k in recording.terms[0]},
-        success=np.array(recording.success, dtype=np.bool_),
-        traces={k: np.array([t[k] for t in recording.traces]) for k in recording.traces[0]},
-        frame_steps=tuple(recording.frame_steps),
-        frames={camera: np.array(images) for camera, images in recording.frames.items()},
-        terminated=terminated,
-        error=error,
-        latencies=tuple(recording.latencies),
-    )
+def _checked(answer: NDArray[np.float64], count: int, spec: PolicySpec) -> NDArray[np.float64]:
+    """Return a policy's answer as chunks (k, chunk, 7); a wrong shape and numbers that are not finite are refused."""
+    chunks = answer[:, None] if answer.ndim == 2 else answer
+    if chunks.shape != (count, spec.chunk, 7):
+        raise UserError(
+            f"Policy {spec.name!r} returned actions of shape {answer.shape} for {count} worlds; "
+            f"expected ({count}, {spec.chunk}, 7) as its spec says."
+        )
+    if not np.isfinite(chunks).all():
+        raise UserError(
+            f"Policy {spec.name!r} returned actions that are not finite (NaN or infinity). "
+            "Its weights or its normalization statistics are damaged; train or export it again."
+        )
+    return chunks

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import NDArray
 
 from sim.errors import UserError
 
@@ -17,16 +19,27 @@ SPLIT_START: dict[Split, int] = {"train": 0, "validation": 2**30, "benchmark": 2
 SPLIT_SEEDS: dict[Split, int] = {"train": 1024, "validation": 512, "benchmark": 512}
 
 
+class _Key(ISeedSequence):
+    """A Philox key in the form that spares the generator its entropy from the operating system: 6 us, not 19."""
+
+    def __init__(self, key: NDArray[np.uint64]) -> None:
+        self._key = key
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> NDArray[Any]:
+        """Return the key."""
+        return self._key
+
+
 def generator(seed: int, *names: str | int) -> np.random.Generator:
     """Return the generator of the stream (seed, names).
 
     The 128-bit Philox key is the BLAKE2b digest of the seed and the names, so two streams with different names are
     independent and adding a stream never shifts another.
     """
-    text = "\x1f".join([str(seed), *(str(name) for name in names)])
+    text = "\x1f".join([str(seed), *map(str, names)])
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
-    return np.random.Generator(np.random.Philox(key=key))
+    return np.random.Generator(np.random.Philox(_Key(key)))
 
 
 def uniforms(seed: int, *names: str | int, count: int) -> tuple[float, ...]:
@@ -34,7 +47,7 @@ def uniforms(seed: int, *names: str | int, count: int) -> tuple[float, ...]:
 
     The stream is the BLAKE2b digest itself: for a handful of numbers that is ten times as fast as a generator.
     """
-    text = "\x1f".join([str(seed), *(str(name) for name in names)])
+    text = "\x1f".join([str(seed), *map(str, names)])
     digest = hashlib.blake2b(text.encode(), digest_size=8 * count).digest()
     return tuple((x >> 11) * 2.0**-53 for x in struct.unpack(f"<{count}Q", digest))
 
