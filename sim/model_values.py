@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.contacts import GEOM_TYPES, HAND, OBJECT, TABLE, size_triple
+from sim.dynamics import DynamicsWriter
 from sim.engine import Values
 from sim.errors import unknown
 from sim.fixture_geoms import FixtureWriter
@@ -39,6 +40,7 @@ class ModelWriter:
         self._pads = [model.geom(f"{side}_pad").id for side in ("left", "right")]
         self._table = model.body("table").id
         self._damping = -np.array(ARM_DAMPING)
+        self._dynamics = DynamicsWriter(model)
 
     def write(self, model: mujoco.MjModel, values: Values) -> None:
         """Set objects, fixtures, frictions, servo damping and table height, and the constants that follow from them."""
@@ -50,6 +52,7 @@ class ModelWriter:
             _write_shape(model, sized, geom)
             _write_body(model, sized, body, geom)
         self._fixtures.write(model, values)
+        self._dynamics.write(model, values)
         mujoco.mj_setConst(model, self._scratch)
 
 

@@ -84,10 +84,20 @@ class Scene:
             "robot.q": self.home,
             "robot.response": 1.0,
             "robot.damping": 1.0,
+            # Factor on the arm servos' stiffness; passive damping of the arm's joints, N m s / rad.
+            "robot.stiffness": 1.0,
+            "robot.joint_damping": 0.0,
             "gripper.friction": 1.5,
+            # Factors on time constant and damping ratio of all contacts: above 1 softer, below 1 bouncier.
+            "contact.softness": 1.0,
+            "contact.damping": 1.0,
+            # Control steps by which actions come late, a whole number.
+            "action.latency": 0.0,
             "action.noise": 0.0,
             "observation.noise": 0.0,
             "table.height": self.table_height,
+            # Sliding friction of the table top; between two surfaces the larger coefficient counts.
+            "table.friction": 0.3,
             "table.color": (0.6, 0.5, 0.4),
             "table.texture": "plain",
             # Edge of the table top behind the robot (x) and half its width, m.

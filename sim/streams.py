@@ -39,7 +39,8 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
     text = "\x1f".join([str(seed), *map(str, names)])
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
-    return np.random.Generator(np.random.Philox(_Key(key)))
+    seeded: Any = _Key(key)  # numpy takes any ISeedSequence; its type hints name SeedSequence alone.
+    return np.random.Generator(np.random.Philox(seeded))
 
 
 def uniforms(seed: int, *names: str | int, count: int) -> tuple[float, ...]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.conventions import CANONICAL, OPENING_MAX, POSITION_LIMIT, ROTATION_LIMIT
 from sim.engine import Engine, Values, make_engine
-from sim.episodes import EnvSpec, Ids, Images, Observation, Step
+from sim.episodes import EnvSpec, Ids, Images, Observation, Resting, Step
+from sim.errors import UserError
 from sim.rotations import canonical_sign, wxyz_to_xyzw
 from sim.scene import Value
+from sim.soundness import faults
 from sim.state import State
 from sim.streams import frame_seed, generator
 from tasks.catalogue import load_task
@@ -23,6 +25,25 @@ if TYPE_CHECKING:
 
 OUT_OF_REACH = 2.0
 """An object farther than this from the robot's base, m, has been thrown; the episode ends."""
+
+MAX_LATENCY = 4
+"""Most control steps that an action can be late."""
+
+START = np.array([0.0] * 6 + [1.0])
+"""The action that counts as the one before the first: at rest, gripper open."""
+
+ARM_LIMITS = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3 + [0.0])
+"""Limits of the arm's part of an action; the gripper gets no noise."""
+
+
+def latency(value: Value) -> int:
+    """Return a drawn latency in control steps; what is no whole number from 0 to MAX_LATENCY is refused."""
+    if not isinstance(value, float | int) or value not in range(MAX_LATENCY + 1):
+        raise UserError(
+            f"action.latency = {value!r} is not allowed. Allowed: whole numbers of control steps from 0 to "
+            f'{MAX_LATENCY}; write the law as "action.latency =choice(0, 1, 2)".'
+        )
+    return int(value)
 
 
 def canonical_state(state: State) -> NDArray[np.float32]:
@@ -55,6 +76,9 @@ class TaskEnv:
         self._sentences: list[str | None] = [None] * self.n
         self._steps = np.zeros(self.n, dtype=np.intp)
         self._previous = np.zeros((self.n, 7))
+        # The last actions, newest first (MAX_LATENCY + 1, n, 7), and how many steps old the executed one is (n,).
+        self._sent = np.zeros((MAX_LATENCY + 1, self.n, 7))
+        self._latency = np.zeros(self.n, dtype=np.intp)
         self._noise = np.zeros((self.n, task.horizon, 7))
         self._state = engine.state()
         width = task.privileged(self._state).shape[1]
@@ -72,11 +96,12 @@ class TaskEnv:
             }
             values.append(drawn)
             self._seeds[world], self._sentences[world] = seed, None
+            self._latency[world] = latency(drawn["action.latency"])
             self._draw_noise(int(world), seed, drawn)
         self.engine.reset(np.asarray(ids, dtype=np.intp), values)
         self._steps[ids] = 0
-        self._previous[ids] = 0.0
-        self._previous[ids, 6] = 1.0
+        self._previous[ids] = START
+        self._sent[:, ids] = START
         self._state = self.engine.state()
 
     def _fixed(self, world: int) -> Values:
@@ -88,12 +113,20 @@ class TaskEnv:
 
     def _draw_noise(self, world: int, seed: int, values: dict[str, Value]) -> None:
         """Draw the whole episode's actuation and observation noise at once, each from its own stream."""
-        scale = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3 + [0.0])
-        stream = generator(seed, self.task.id, "action.noise", "steps")
-        self._noise[world] = values["action.noise"] * scale * stream.standard_normal(self._noise.shape[1:])
-        stream = generator(seed, self.task.id, "observation.noise", "steps")
-        sample = stream.standard_normal(self._observation_noise.shape[1:])
-        self._observation_noise[world] = values["observation.noise"] * sample
+        kinds = (
+            ("action.noise", self._noise, ARM_LIMITS),
+            ("observation.noise", self._observation_noise, np.ones(1)),
+        )
+        for path, noise, scale in kinds:
+            amount = cast(float, values[path])
+            if amount:
+                generator(seed, self.task.id, path, "steps").standard_normal(out=noise[world])
+            noise[world] *= amount * scale
+
+    def rest(self, ids: Ids) -> None:
+        """Let these worlds stand still until their next reset, where the engine can."""
+        if isinstance(self.engine, Resting):
+            self.engine.rest(ids)
 
     def privileged(self) -> NDArray[np.float32]:
         """Return the privileged observation of all worlds (n, p), with the episode's observation noise."""
@@ -144,8 +177,9 @@ class TaskEnv:
 
     def step(self, actions: NDArray[np.float64]) -> Step:
         """Execute canonical actions (n, 7)."""
-        row = np.minimum(self._steps, self.task.horizon - 1)
-        self._state = self.engine.step(actions + self._noise[np.arange(self.n), row])
+        worlds, row = np.arange(self.n), np.minimum(self._steps, self.task.horizon - 1)
+        self._sent = np.concatenate([np.asarray(actions, dtype=np.float64)[None], self._sent[:-1]])
+        self._state = self.engine.step(self._sent[self._latency, worlds] + self._noise[worlds, row])
         self._steps += 1
         terms = {k: np.asarray(v) for k, v in self.task.terms(self._state, actions, self._previous).items()}
         self._previous = np.array(actions)
@@ -169,10 +203,12 @@ class TaskEnv:
         return lost
 
     def _errors(self) -> dict[int, str]:
-        return {
-            int(i): f"the physics diverged at step {self._steps[i]} (seed {self._seeds[i]})"
-            for i in np.flatnonzero(self.engine.diverged())
-        }
+        """Return why worlds cannot be trusted any more; the first reason found stands."""
+        found: dict[int, str] = {}
+        for why, where in [("the physics diverged", self.engine.diverged()), *faults(self._state)]:
+            for world in np.flatnonzero(np.asarray(where)).tolist():
+                found.setdefault(world, f"{why} at step {self._steps[world]} (seed {self._seeds[world]})")
+        return found
 
     def draw(self, world: int) -> dict[str, Any]:
         """Return every value that the episode in `world` drew, visual ones included."""

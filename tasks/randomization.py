@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ Operation = Literal["=", "*", "+"]
 _FORM = re.compile(
     r"^(?P<path>[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*)\s*(?P<op>[=*+])\s*(?P<law>[UN]|choice)\((?P<args>.*)\)$"
 )
+NORMAL = NormalDist()
 _VECTOR = re.compile(r"\[([^\]]*)\]")
 
 
@@ -26,7 +29,8 @@ class Knob:
 
     Written as text: ``"cube.mass *U(0.5, 2)"``, ``"cube.position +U([-.1, -.2], [.1, .2])"``,
     ``"light.diffuse *N(1, 0.2)"``, ``"table.texture =choice(plain, checker)"``. U is uniform, N normal (mean, standard
-    deviation). A law with numbers draws ONE number for all components; with [vectors] it draws each on its own.
+    deviation). A law with numbers draws ONE number for all components; with [vectors] it draws each on its own. A
+    choice is one of several names, or of several numbers: ``"action.latency =choice(0, 1, 2)"``.
     """
 
     path: str
@@ -42,20 +46,19 @@ class Knob:
         self._check(nominal)
         if self.law == "choice":
             (u,) = uniforms(seed, *names, self.path, count=1)
-            return self.choices[int(u * len(self.choices))]
-        low, high = self.arguments
-        sample = [self._sample(u, a, b) for u, a, b in zip(self._uniforms(seed, names), low, high, strict=True)]
+            chosen = self.choices[int(u * len(self.choices))]
+            return chosen if isinstance(nominal, str) else float(chosen)
+        sample = self._sample(uniforms(seed, *names, self.path, count=len(self.arguments[0])))
         if isinstance(nominal, tuple):
             if len(sample) == 1:
                 sample = sample * len(nominal)
-            return tuple(self._applied(n, x) for n, x in zip(nominal, sample, strict=True))
-        assert isinstance(nominal, float | int)
-        return self._applied(nominal, sample[0])
+            return tuple([self._applied(n, x) for n, x in zip(nominal, sample, strict=True)])
+        return self._applied(float(nominal), sample[0])
 
     def _check(self, nominal: Value) -> None:
         """Refuse a law that does not fit the parameter's kind or length."""
         if self.law == "choice":
-            if not isinstance(nominal, str):
+            if isinstance(nominal, tuple) or not (isinstance(nominal, str) or all(map(_is_number, self.choices))):
                 raise UserError(f"The law {self.text!r} draws a name, but {self.path} holds numbers: {nominal!r}.")
             return
         if isinstance(nominal, str):
@@ -64,16 +67,25 @@ class Knob:
         if width not in (1, wanted):
             raise UserError(f"The law {self.text!r} has {width} components, but {self.path} has {wanted}.")
 
-    def _uniforms(self, seed: int, names: tuple[str | int, ...]) -> tuple[float, ...]:
-        return uniforms(seed, *names, self.path, count=len(self.arguments[0]))
-
-    def _sample(self, u: float, a: float, b: float) -> float:
-        """Return the sample at the quantile u of U(a, b) or N(a, b)."""
-        return a + (b - a) * u if self.law == "U" else a + b * NormalDist().inv_cdf(min(max(u, 1e-12), 1 - 1e-12))
+    def _sample(self, quantiles: tuple[float, ...]) -> list[float]:
+        """Return the samples at the quantiles of U(a, b) or N(a, b), one per component."""
+        triples = zip(quantiles, *self.arguments, strict=True)
+        if self.law == "U":
+            return [a + (b - a) * u for u, a, b in triples]
+        return [a + b * NORMAL.inv_cdf(min(max(u, 1e-12), 1 - 1e-12)) for u, a, b in triples]
 
     def _applied(self, nominal: float, sample: float) -> float:
         """Return the absolute value."""
-        return {"=": sample, "*": nominal * sample, "+": nominal + sample}[self.op]
+        if self.op == "=":
+            return sample
+        return nominal * sample if self.op == "*" else nominal + sample
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def knob(text: str) -> Knob:
@@ -113,6 +125,7 @@ VISUAL = ("color", "shade", "texture", "extent", "light", "camera", "image", "ba
 """Parts of a path that make a knob visual: it changes pixels and nothing else."""
 
 
+@functools.cache
 def is_visual(path: str) -> bool:
     """Return whether the knob `path` changes pixels only."""
     owner, attribute = path.split(".")
