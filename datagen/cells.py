@@ -50,7 +50,8 @@ class Axis:
         if value is None:
             return None
         if not self.cuts:
-            return self.choices.index(value) if value in self.choices else None
+            name = value if isinstance(value, str) else f"{value:g}"
+            return self.choices.index(name) if name in self.choices else None
         return bisect_right(self.cuts, value if self.component is None else value[self.component])
 
 
@@ -66,16 +67,18 @@ def report_axes(task: Task, preset: str, appearance: str, *, bins: int = BINS) -
 def knob_axes(task: Task, preset: str, *, bins: int = BINS) -> tuple[Axis, ...]:
     """Return the axes of a preset's knobs, and that of the instruction's template, in the order of their names."""
     nominal = task.scene.nominal()
-    chosen = {knob.path: knob for knob in task.presets[preset]}
+    selection = task.selection(preset)
+    chosen = {knob.path: knob for knob in selection.knobs}
     axes = [axis for knob in chosen.values() for axis in _axes_of(knob, nominal[knob.path], bins)]
-    templates = tuple(sorted(t for t in task.templates if t.startswith("held_out") == (preset == "held_out")))
+    held_out = selection.held_out_sentences
+    templates = tuple(sorted(t for t in task.templates if t.startswith("held_out") == held_out))
     return tuple(sorted([*axes, Axis(TEMPLATE, TEMPLATE, choices=templates)], key=lambda axis: axis.name))
 
 
 def _axes_of(knob: Knob, nominal: Value, bins: int) -> list[Axis]:
     """Return one axis per number that the knob draws on its own; a law that draws one value only has none."""
     if knob.law == "choice":
-        names = tuple(dict.fromkeys(knob.choices))
+        names = tuple(dict.fromkeys(c if isinstance(nominal, str) else f"{float(c):g}" for c in knob.choices))
         return [Axis(knob.path, knob.path, choices=names)] if len(names) > 1 else []
     vector = isinstance(nominal, tuple)
     alone = len(knob.arguments[0]) == 1

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from sim.conventions import CANONICAL, POSITION_LIMIT, ROTATION_LIMIT, from_json, to_json
+from sim.conventions import CANONICAL, from_json, scaled, to_json
 from sim.episodes import Ids, Observation, PolicySpec
 from sim.errors import UserError, unknown
 from sim.files import read_json, sha256, write_bytes, write_json
@@ -59,13 +59,6 @@ class ExpertPolicy:
             if i < len(self._layers) - 1:
                 x = np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
         return x
-
-
-def scaled(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return canonical actions (n, 7) of network outputs, clipped to [-1, 1]; the gripper becomes open or closed."""
-    clipped = np.clip(np.asarray(outputs, dtype=np.float64), -1.0, 1.0)
-    gripper = (clipped[:, 6:] > 0).astype(np.float64)
-    return np.concatenate([clipped[:, :3] * POSITION_LIMIT, clipped[:, 3:6] * ROTATION_LIMIT, gripper], axis=1)
 
 
 def draft_spec(task: str) -> PolicySpec:

@@ -31,9 +31,9 @@ from rl_games.common.ivecenv import IVecEnv
 from rl_games.torch_runner import Runner
 
 from policies.curves import Progress
-from policies.expert import scaled
 from policies.rl_games_settings import ENV_NAME, network_params
 from policies.rl_games_state import Keeper, put_back, taken
+from sim.conventions import scaled
 from sim.streams import episode_seed, generator
 from tasks.env import TaskEnv
 

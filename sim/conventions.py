@@ -157,6 +157,13 @@ def _mapped(part: slice, function: Adapter) -> Adapter:
     return apply
 
 
+def scaled(outputs: NDArray[Any]) -> NDArray[np.float64]:
+    """Return canonical actions (n, 7) of actions in [-1, 1], clipped; a gripper above 0 is open, else closed."""
+    clipped = np.clip(np.asarray(outputs, dtype=np.float64), -1.0, 1.0)
+    gripper = (clipped[:, 6:] > 0).astype(np.float64)
+    return np.concatenate([clipped[:, :3] * POSITION_LIMIT, clipped[:, 3:6] * ROTATION_LIMIT, gripper], axis=1)
+
+
 def to_json(convention: Convention) -> dict[str, Any]:
     """Return the convention as it is stored in datasets and checkpoints."""
     return asdict(convention)

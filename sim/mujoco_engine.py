@@ -128,7 +128,9 @@ class MujocoEngine:
         kept = moving[sound]
         self._state[kept] = final[sound]
         self._contact[moving] = np.where(sound, self._sensors[:k, -1, self._touch].sum(axis=1), 0.0)
-        self._depth[kept] = np.maximum(-self._sensors[:k, :, -1].min(axis=1), 0.0)[sound]
+        # An episode may begin with the arm inside an object; the first step may push them apart.
+        deepest = np.where(self._steps[moving] > 1, self._sensors[:k, :, -1].min(axis=1), self._sensors[:k, -1, -1])
+        self._depth[kept] = np.maximum(-deepest, 0.0)[sound]
         self._place_tcp(kept)
 
     def state(self) -> State:

@@ -41,5 +41,5 @@ class State:
     fixtures: Mapping[str, Array] = field(default_factory=dict)
     # Positions of the fixtures' joints, name -> (n,), rad or m, 0 closed.
     joints: Mapping[str, Array] = field(default_factory=dict)
-    # How deep any two shapes overlapped at most during the last control step, (n,), m; None: the engine does not tell.
+    # How deep any two shapes overlapped at most in the last control step, (n,), m; None: the engine does not tell.
     depth: Array | None = None

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sim.errors import UserError, nearest, unknown
 from sim.files import digest_json
 from sim.scene import Scene, Value
 from sim.state import Array, State
 from sim.streams import generator
+from tasks.presets import SEMANTICS, SENTENCE, Selection, select
 from tasks.randomization import Knob, draw_values, is_visual
 from tasks.semantics import Meaning, Semantics
 
@@ -82,16 +82,16 @@ class Task:
 
     def meaning(self, seed: int, *, preset: str = "train") -> Meaning:
         """Return the semantic part of the draw of the episode `seed`; empty for a task without `semantics`."""
-        self._preset(preset)
+        chosen = self.selection(preset)
         if self.semantics is None:
             return Meaning({}, ())
-        if preset == "none":
+        if chosen.base == "none" or SEMANTICS not in chosen.parts:
             return self.semantics.nominal(self.scene.nominal())
-        return self.semantics.draw(seed, self.id, held_out=preset == "held_out")
+        return self.semantics.draw(seed, self.id, held_out=chosen.base == "held_out")
 
     def sentence(self, seed: int, *, preset: str = "train") -> tuple[str, str]:
         """Return the sentence of the episode `seed` under `preset`, and the id of its template."""
-        held_out = preset == "held_out"
+        held_out = self.selection(preset).held_out_sentences
         if self.semantics is not None:
             meaning = self.meaning(seed, preset=preset)
             return self.semantics.sentence(meaning, seed, self.id, held_out=held_out)
@@ -126,20 +126,13 @@ class Task:
             data["semantics"] = self.semantics.data()
         return digest_json(data)
 
+    def selection(self, preset: str) -> Selection:
+        """Return what the name of a preset, or of a part of one such as "train[camera]", chooses."""
+        parts = (SENTENCE,) if self.semantics is None else (SENTENCE, SEMANTICS)
+        return select(preset, self.presets, task=self.id, parts=parts)
+
     def _preset(self, name: str) -> tuple[Knob, ...]:
-        """Return the knobs of a preset; "train without light cube.color" leaves out one owner's knobs and one knob."""
-        name, _, left_out = name.partition(" without ")
-        if name not in self.presets:
-            raise UserError(
-                f"Task {self.id} has no randomization preset {name!r}.{nearest(name, self.presets)} "
-                f"Allowed: {', '.join(sorted(self.presets))}."
-            )
-        chosen, dropped = self.presets[name], left_out.split()
-        known = {part for knob in chosen for part in (knob.path, knob.path.split(".")[0])}
-        for part in dropped:
-            if part not in known:
-                raise unknown(f"knob of preset {name!r} to leave out", part, known)
-        return tuple(knob for knob in chosen if not {knob.path, knob.path.split(".")[0]} & set(dropped))
+        return self.presets[name] if name in self.presets else self.selection(name).knobs
 
 
 def _scene_data(scene: Scene) -> dict[str, Any]:

@@ -89,12 +89,12 @@ def test_a_study_file_becomes_a_study():
 
 def test_a_part_of_the_randomization_can_be_left_out():
     task = load_task("lift_cube")
-    whole, less = task.draw(5), task.draw(5, preset="train without light cube.color")
+    whole, less = task.draw(5), task.draw(5, preset="train[-light, -cube.color]")
     assert {"light.diffuse", "cube.color"} <= set(whole) - set(less)
     assert not any(path.startswith("light.") for path in less)
     assert less["camera.offset"] == whole["camera.offset"]
     with pytest.raises(UserError, match="Did you mean 'light'"):
-        task.draw(5, preset="train without lihgt")
+        task.draw(5, preset="train[-lihgt]")
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from policies.evaluate_expert import EvaluateExpertConfig, evaluate_expert
-from policies.expert import RECORD, SHIPPED, WEIGHTS, ExpertPolicy, draft_spec, load_expert, scaled
+from policies.expert import RECORD, SHIPPED, WEIGHTS, ExpertPolicy, draft_spec, load_expert
 from policies.rl_games_adapter import TaskVecEnv, train
 from policies.train_expert import TrainExpertConfig, _identity, train_expert
 from policies.training_state import RESUME, load_state
+from sim.conventions import scaled
 from sim.episodes import Observation
 from sim.errors import UserError
 from sim.streams import generator

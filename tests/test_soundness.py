@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sim.conventions import CANONICAL
-from sim.episodes import Episode, Observation, PolicySpec
+from sim.episodes import Episode, Observation, PolicySpec, Step
 from sim.rollouts import rollout
 from sim.soundness import DEPTH, OBJECT_BOX, OBJECT_SPEED, REACH, faults
 from sim.state import State
@@ -73,23 +73,23 @@ class Hold:
 
 
 class Poisoned(TaskEnv):
-    """The episode of one seed starts with a broken world."""
+    """The world of one seed breaks after its second step."""
 
     def __init__(self, env: TaskEnv, seed: int, breakage: str) -> None:
         super().__init__(env.task, env.engine)
         self._seed, self._breakage = seed, breakage
 
-    def reset(self, ids: np.ndarray, seeds: list[int]) -> None:
-        super().reset(ids, seeds)
-        for world, seed in zip(ids, seeds, strict=True):
-            if seed == self._seed:
+    def step(self, actions: np.ndarray) -> Step:
+        for world in range(self.n):
+            if self._seeds[world] == self._seed and self._steps[world] == 2:
                 row = self.engine._state[world]
                 if self._breakage == "buried":
-                    row[1 + 9 + 2] -= 0.06  # The cube deep in the table.
+                    row[1 + 9 + 2] -= 0.03  # The cube deep in the table.
                 elif self._breakage == "shot":
                     row[1 + 16 + 9] = 200.0  # The cube at 200 m/s.
                 else:
                     row[1] = np.nan
+        return super().step(actions)
 
 
 def episodes(n: int, breakage: str | None) -> dict[int, Episode]:
@@ -111,7 +111,7 @@ def test_a_broken_world_is_an_error_with_seed_and_draw_and_harms_no_neighbour(br
     assert f"seed {SEEDS[1]}" in lost.error
     assert lost.draw == clean[SEEDS[1]].draw
     assert not lost.succeeded
-    assert lost.length == 1
+    assert lost.length == 3
     for seed in (SEEDS[0], SEEDS[2], SEEDS[3]):
         assert broken[seed].error is None
         assert broken[seed].states.tobytes() == clean[seed].states.tobytes()

@@ -1,0 +1,87 @@
+"""Any subset of a preset can be named; what is not in it is refused with the nearest name."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.errors import UserError
+from sim.streams import episode_seed
+from tasks.catalogue import TASKS, load_task
+from tasks.presets import select
+from tasks.randomization import is_visual, knobs
+
+PHYSICAL = knobs("cube.mass *U(0.5, 2)", "cube.friction *U(0.5, 2)", "table.height =U(-0.1, 0)")
+VISUAL = knobs("camera.fovy *U(0.9, 1.1)", "camera.roll =U(-1, 1)", "light.ambient *U(0.5, 2)")
+PRESETS = {"none": (), "train": PHYSICAL + VISUAL, "held_out": PHYSICAL + VISUAL + knobs("cube.mass *U(0.1, 4)")}
+
+
+def paths(text: str) -> list[str]:
+    return [knob.path for knob in select(text, PRESETS, task="t").knobs]
+
+
+ALL = [knob.path for knob in PRESETS["train"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("none", []),
+        ("train", ALL),
+        ("train[camera]", ["camera.fovy", "camera.roll"]),
+        ("train[camera, cube.mass]", ["cube.mass", "camera.fovy", "camera.roll"]),
+        ("train[-camera]", ["cube.mass", "cube.friction", "table.height", "light.ambient"]),
+        ("train[visual,-camera.roll]", ["camera.fovy", "light.ambient"]),
+        ("train[physical, -cube]", ["table.height"]),
+        (" train [ -visual ] ", ["cube.mass", "cube.friction", "table.height"]),
+        ("held_out[cube.mass]", ["cube.mass", "cube.mass"]),
+        ("held_out[sentence]", []),
+    ],
+)
+def test_parts_choose_knobs(text: str, chosen: list[str]) -> None:
+    assert paths(text) == chosen
+
+
+@pytest.mark.parametrize(
+    ("text", "held_out"),
+    [
+        ("train", False),
+        ("train[sentence]", False),
+        ("held_out", True),
+        ("held_out[-camera]", True),
+        ("held_out[camera]", False),
+        ("held_out[camera, sentence]", True),
+        ("held_out[-sentence]", False),
+    ],
+)
+def test_held_out_sentences_are_a_part_of_their_own(text: str, held_out: bool) -> None:
+    assert select(text, PRESETS, task="t").held_out_sentences is held_out
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("trian", r"Did you mean 'train'\?.*Allowed: held_out, none, train"),
+        ("trian[camera]", r"Did you mean 'train'\?"),
+        ("train[camra]", r"names the part 'camra'.*Did you mean 'camera'\?"),
+        ("train[-cube.mas]", r"Did you mean 'cube\.mass'\?"),
+        ("train[]", "names the part ''"),
+        ("train[camera", "no randomization preset"),
+        ("none[camera]", "Allowed: sentence"),
+    ],
+)
+def test_what_cannot_be_chosen(text: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        paths(text)
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_a_part_draws_what_the_whole_draws(name: str) -> None:
+    task, seed = load_task(name), episode_seed("train", 2, 5)
+    whole = task.draw(seed, preset="train")
+    part = task.draw(seed, preset="train[camera, light]")
+    assert part
+    assert set(part) == {path for path in whole if path.split(".")[0] in ("camera", "light")}
+    assert all(whole[path] == value for path, value in part.items())
+    physical = task.draw(seed, preset="train[physical]")
+    assert physical == task.draw(seed, preset="train", visual=False)
+    assert not any(is_visual(path) for path in physical)
