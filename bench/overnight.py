@@ -37,7 +37,7 @@ class SyntheticStage:
     episodes: int = 800
     val_episodes: int = 50
     seed: int = 0
-    # Randomization, e.g. "train", "physical", or a part of one: "train without light camera".
+    # Randomization, e.g. "train", "physical", or a part of one: "train[-light, -camera]".
     preset: str = "train"
     appearance: str = "step"
     perturb_share: float = 0.6

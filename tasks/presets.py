@@ -10,7 +10,7 @@ from sim.errors import UserError, nearest
 from tasks.randomization import Knob, is_visual
 
 SENTENCE, SEMANTICS = "sentence", "semantics"
-"""Parts that are no knobs: whether sentences are held-out ones, and which objects there are, where, and what is meant."""
+"""Parts that are no knobs: whether sentences are held-out ones; which objects there are, where, and what is meant."""
 
 _FORM = re.compile(r"^\s*(?P<base>[a-z_][a-z0-9_]*)\s*(?:\[(?P<parts>[^\[\]]*)\])?\s*$")
 
