@@ -47,6 +47,7 @@ VERBS = (
     Verb("evaluate-expert", "policies.evaluate_expert:evaluate_expert", "measure an expert's success", "task"),
     Verb("generate", "datagen.generate:generate", "make filtered demonstrations (RLDS)", job=True),
     Verb("inspect", "datagen.inspection.inspect_dataset:inspect_dataset", "what is in an RLDS dataset", "dataset"),
+    Verb("verify", "datagen.verify:verify", "whether a dataset is what it says, byte for byte", "dataset"),
     Verb("mix", "datagen.mixture:mix", "what a mixture will really draw: exact counts per source", job=True),
     Verb("train-vla", "policies.vla.train:train_vla", "train a vision-language-action policy on a mixture", job=True),
     Verb("bench", "bench.reproduce:bench_verb", "judge a policy in held-out worlds of other simulators", "policy"),
@@ -135,6 +136,8 @@ def _call(verb: Verb, words: list[str]) -> Any:
     config, named = parse(verb, hints["config"], words)
     if "policy" in hints:
         return function(config, policy=_load_policy()(config.policy))
+    if "load_policy" in hints:
+        return function(config, load_policy=lambda each: _load_policy()(each))
     if "policies" in hints:
         return function(config, policies={each: functools.partial(_load_policy(), each) for each in named})
     return function(config)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from datagen.cells import report_axes
 from datagen.disk import require_space
+from datagen.estimate import estimate
 from datagen.filter_story import Pictures, story
 from datagen.filters import FilterReport
 from datagen.finish import FinishedSplit
@@ -21,10 +22,11 @@ from datagen.job import GenerateConfig
 from datagen.journal import Journal
 from datagen.layout import FAILURES
 from datagen.pool import ShardPool
-from datagen.progress import Progress, Show
+from datagen.progress import Progress
 from datagen.quotas import quota_axes
 from datagen.render_shards import Pick, RenderSettings, ShardJob
 from datagen.rlds_writer import ShardRecord
+from datagen.status import Watch
 from datagen.unit_files import UnitHeader, load_episodes, load_header, save_unit
 from datagen.units import UnitOptions, simulate_unit
 from sim.episodes import Env, Policy
@@ -48,7 +50,7 @@ class Collector:
         *,
         env: Env,
         policy: Policy,
-        progress: Show,
+        progress: Watch,
     ) -> None:
         """Prepare; `run` does the work."""
         self._config, self._journal, self._pool, self._settings = config, journal, pool, settings
@@ -63,7 +65,7 @@ class Collector:
         if config.failures:
             self._splits[FAILURES] = GrowingSplit(FAILURES, 0)
         self._pictures = Pictures()
-        self._checked_space = False
+        self._checked_space = self._estimated = False
         self.simulation_seconds = 0.0
 
     def run(self) -> dict[str, FinishedSplit]:
@@ -91,6 +93,7 @@ class Collector:
         for number in count():
             path = self._journal.unit(split.name, number)
             header = self._unit(split, number)
+            self._estimate_once(path)
             self._pictures.add(split.name, header.report, path)
             taken = split.add(path, header)
             if split.name == "train" and self._config.failures:
@@ -104,6 +107,24 @@ class Collector:
             split.check(header.report, taken)
         if split.name == "train" and self._config.failures:
             self._hand_out_full(self._splits[FAILURES], to_the_end=True)
+
+    def _estimate_once(self, unit: Path) -> None:
+        """Tell what the rest will take, as soon as a unit was simulated, and refuse what the disk cannot hold."""
+        if self._estimated or not self.simulation_seconds:
+            return
+        self._estimated = True
+        config, left = self._config, sum(self._config.wanted().values()) - self._written()[0]
+        found = estimate(
+            unit,
+            self._settings,
+            left=left,
+            simulation=self.simulation_seconds,
+            threads=config.threads,
+            workers=config.render_workers,
+        )
+        if found is not None:
+            self._show.estimated(seconds=round(found.seconds), bytes=found.bytes)
+            require_space(self._journal.work, found.bytes, why=f"{left} more episodes take")
 
     def _add_failures(self, path: Path, header: UnitHeader) -> None:
         failed = self._splits[FAILURES]

@@ -23,17 +23,27 @@ def estimated_bytes(*, episodes: int, horizon: int, image_size: int, cameras: in
     return int(frames * image_size**2 * BYTES_PER_PIXEL)
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """Return a number of bytes as "3.1 GB" or "12 MB"."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the bytes free on the disk of `folder`, or of the nearest folder above it that exists."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def require_space(folder: Path, needed: int, *, why: str) -> None:
     """Refuse to go on where fewer than `needed` bytes and a reserve are free at `folder`."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(existing).free
+    existing = _existing(folder)
+    free = free_bytes(folder)
     if free < needed + RESERVE:
         raise UserError(
-            f"The dataset does not fit: {why} about {_size(needed)} beside a reserve of {_size(RESERVE)}, and "
-            f"{existing} has {_size(free)} free. Free some space, generate fewer episodes, or choose a folder on "
+            f"The dataset does not fit: {why} about {size_text(needed)} beside a reserve of {size_text(RESERVE)}, and "
+            f"{existing} has {size_text(free)} free. Free some space, generate fewer episodes, or choose a folder on "
             "another disk. Nothing that was finished is lost."
         )

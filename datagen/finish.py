@@ -48,6 +48,8 @@ class Description:
     demomill_version: str
     # What determines the dataset's content: the identity of the job.
     job: Mapping[str, Any]
+    # What drew the frames; empty where they came with the episodes.
+    renderer: str = ""
     # What is stored beside the frames, and the number of each instance in segmentations.
     annotations: tuple[str, ...] = ()
     instances: Mapping[str, int] = field(default_factory=dict)
@@ -64,6 +66,7 @@ class Description:
     def to_json(self) -> dict[str, Any]:
         """Return it as it is stored; annotations are named only where there are some."""
         left_out = {"image_size"} | (set() if self.annotations else {"annotations", "instances"})
+        left_out |= set() if self.renderer else {"renderer"}
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
     def metadata(self, *, expert: str, expert_digest: str) -> dict[str, str]:
@@ -71,6 +74,11 @@ class Description:
         names = ("source", "task", "task_digest", "engine", "host", "host_task", "demomill_version")
         shared: dict[str, str] = {name: getattr(self, name) for name in names}
         return shared | {"expert": expert, "expert_digest": expert_digest}
+
+
+def drawn_by(description: Description, renderer: str) -> Description:
+    """Return the description of a dataset whose frames `renderer` draws; that is part of the job's identity."""
+    return replace(description, renderer=renderer, job={**description.job, "renderer": renderer})
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,14 @@ the first accepted episodes in the order of their numbers: workers and interrupt
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from datagen.collect import Collector
 from datagen.dataset_statistics import dataset_statistics
 from datagen.disk import estimated_bytes, require_space
-from datagen.finish import Description, finish
+from datagen.finish import Description, drawn_by, finish
+from datagen.generated import GenerateResult, finished_result
 from datagen.job import GenerateConfig as GenerateConfig
 from datagen.job import describe
 from datagen.journal import finished_description, opened
@@ -24,30 +23,12 @@ from datagen.pool import ShardPool
 from datagen.progress import Show, rich_progress
 from datagen.quotas import quota_axes
 from datagen.render_shards import ANNOTATED, RENDERER, RenderSettings
+from datagen.repair import renderer_name, repair
+from datagen.status import finished, watched
 from datagen.units import require_canonical
-from sim.episodes import Env, Policy
+from sim.episodes import Env, Policy, PolicySpec
 from tasks.catalogue import load_task
 from tasks.task import Task
-
-
-@dataclass(frozen=True)
-class GenerateResult:
-    """A finished dataset."""
-
-    # Folder of the dataset's version.
-    path: Path
-    # Split -> episodes, and split -> counts of candidates, kept and rejected by reason.
-    episodes: Mapping[str, int]
-    filters: Mapping[str, Any]
-    # Steps and bytes in all shards.
-    steps: int
-    size: int
-    statistics_fingerprint: str
-    # Whether it was finished before this call, which then did nothing.
-    already_finished: bool
-    # Wall-clock seconds of this call, and how many of them went into simulation.
-    seconds: float
-    simulation_seconds: float
 
 
 def generate(
@@ -69,26 +50,28 @@ def generate(
     began = time.monotonic()
     task = load_task(config.task)
     place = config.place(task)
-    env = worlds() if worlds is not None else _make_env(config, task)
+    env = worlds() if worlds is not None else worlds_of(config)
     try:
         require_canonical(env.spec)
         description = describe(config, task, env=env.spec, policy=policy.spec)
-        done = finished_description(place, description.job)
+        settings = render_settings(config, description, policy.spec, renderer)
+        done = finished_description(place, description.job, repair=config.repair)
         if done is not None:
-            return finished_result(place, done, seconds=time.monotonic() - began)
-        _require_possible(config, task, place, renderer)
-        settings = _settings(config, task, description, policy, renderer)
+            mended = repair(place, done, settings, config, env=env, policy=policy) if config.repair else ()
+            return finished_result(place, done, seconds=time.monotonic() - began, repaired=mended)
+        description = drawn_by(description, _require_possible(config, task, place, renderer))
         about, spent = _run(config, place, description, settings, env=env, policy=policy, progress=progress)
     finally:
         env.close()
     return finished_result(place, about, seconds=time.monotonic() - began, simulation=spent)
 
 
-def _make_env(config: GenerateConfig, task: Task) -> Env:
+def worlds_of(config: GenerateConfig) -> Env:
+    """Return the worlds that a job's candidates are simulated in."""
     from tasks.env import make_env
 
     return make_env(
-        task.id,
+        config.task,
         n=config.unit_episodes,
         engine=config.engine,
         preset=config.preset,
@@ -97,8 +80,11 @@ def _make_env(config: GenerateConfig, task: Task) -> Env:
     )
 
 
-def _require_possible(config: GenerateConfig, task: Task, place: Place, renderer: str) -> None:
-    """Refuse before the first episode what could only fail after hours: no room, no renderer, no such quota."""
+def _require_possible(config: GenerateConfig, task: Task, place: Place, renderer: str) -> str:
+    """Refuse before the first episode what could only fail after hours: no room, no renderer, no such quota.
+
+    Returns what draws the frames.
+    """
     quota_axes(config.quotas, task, config.preset, config.appearance)
     needed = estimated_bytes(
         episodes=sum(config.wanted().values()),
@@ -107,19 +93,16 @@ def _require_possible(config: GenerateConfig, task: Task, place: Place, renderer
         cameras=len(config.cameras),
     )
     require_space(place.out, needed, why=f"{sum(config.wanted().values())} episodes take")
-    if renderer == RENDERER:
-        from sim.gl import choose_backend
-
-        choose_backend()
+    return renderer_name(renderer)
 
 
-def _settings(
-    config: GenerateConfig, task: Task, description: Description, policy: Policy, renderer: str
+def render_settings(
+    config: GenerateConfig, description: Description, spec: PolicySpec, renderer: str = RENDERER
 ) -> RenderSettings:
-    spec = policy.spec
+    """Return what all frames of a job's dataset have in common; `spec` is that of the policy which demonstrates."""
     drawn = set(config.annotations) - {"object_poses", "points"}
     return RenderSettings(
-        task=task.id,
+        task=description.task,
         preset=config.preset,
         appearance=config.appearance,
         image_size=config.image_size,
@@ -141,29 +124,13 @@ def _run(
     progress: Show,
 ) -> tuple[dict[str, Any], float]:
     """Do what is not done yet; return demomill.json and the seconds of simulation."""
-    with opened(place, description.job) as journal:
+    with opened(place, description.job) as journal, watched(place, progress) as watch:
+        if config.repair:
+            watch.log(f"repair: made again {', '.join(journal.drop_damaged()) or 'nothing'}")
         with ShardPool(config.render_workers) as pool:
-            collector = Collector(config, journal, pool, settings, env=env, policy=policy, progress=progress)
+            collector = Collector(config, journal, pool, settings, env=env, policy=policy, progress=watch)
             splits = collector.run()
         statistics, report = dataset_statistics(collector.columns("train")), collector.story()
         about = finish(journal, splits, description=description, statistics=statistics, report=report)
+        finished(watch, about, report)
     return about, collector.simulation_seconds
-
-
-def finished_result(
-    place: Place, about: Mapping[str, Any], *, seconds: float, simulation: float | None = None
-) -> GenerateResult:
-    """Return what `about`, the content of demomill.json, says of the dataset at `place`."""
-    shards = list(about["shards"].values())
-    splits = dict.fromkeys(shard["split"] for shard in shards)
-    return GenerateResult(
-        path=place.final,
-        episodes={split: sum(s["episodes"] for s in shards if s["split"] == split) for split in splits},
-        filters=about["filters"],
-        steps=sum(s["steps"] for s in shards),
-        size=sum(s["size"] for s in shards),
-        statistics_fingerprint=about["statistics_fingerprint"],
-        already_finished=simulation is None,
-        seconds=seconds,
-        simulation_seconds=simulation or 0.0,
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -73,6 +74,8 @@ class GenerateConfig:
     shard_episodes: int = 32
     # Candidates that are simulated together.
     unit_episodes: int = 128
+    # Make damaged files again, of a finished dataset or of a growing one.
+    repair: bool = False
     # Processes that render; 0 renders in this one. None: one per core.
     workers: int | None = None
     # Threads of the physics. None: one per core.
@@ -148,7 +151,7 @@ def identity(config: GenerateConfig, task: Task, *, env: EnvSpec, policy: Policy
     The policy counts by its name and digest, wherever it was loaded from.
     """
     data = asdict(config)
-    for name in ("policy", "out", "workers", "threads"):
+    for name in ("policy", "out", "workers", "threads", "repair"):
         del data[name]
     for name in SINCE_FIRST:
         if getattr(config, name) == config.__dataclass_fields__[name].default:
@@ -169,6 +172,17 @@ def identity(config: GenerateConfig, task: Task, *, env: EnvSpec, policy: Policy
         "expert_digest": policy.digest or "",
         "demomill_version": demomill_version(),
     }
+
+
+def job_config(job: Mapping[str, Any]) -> GenerateConfig:
+    """Return the job whose identity is stored in a dataset; where it lies and how many workers there are is open."""
+    known = {name: job[name] for name in GenerateConfig.__dataclass_fields__ if name in job and name != "policy"}
+    for name in ("cameras", "annotations"):
+        known[name] = tuple(known.get(name, ()))
+    filters = {**known.get("filters", {})}
+    filters["workspace"] = tuple(filters.get("workspace", ()))
+    quotas = tuple(QuotaConfig(**quota) for quota in known.get("quotas", ()))
+    return GenerateConfig(**{**known, "filters": FilterConfig(**filters), "quotas": quotas})
 
 
 def demomill_version() -> str:

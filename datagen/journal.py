@@ -13,8 +13,9 @@ from typing import Any
 
 from datagen.layout import DESCRIPTION_FILE, Place
 from datagen.rlds_writer import ShardRecord
+from datagen.unit_files import is_sound
 from sim.errors import UserError
-from sim.files import read_json, write_json
+from sim.files import read_json, sha256, write_json
 
 JOB_FILE = "job.json"
 WORK = "work"
@@ -59,6 +60,18 @@ class Journal:
             return path
         return next(self.place.growing.glob(f"{self.place.name}-{split}.tfrecord-{number:05d}-of-*"), None)
 
+    def drop_damaged(self) -> list[str]:
+        """Remove the work files that are damaged, so that they are made again; return their names."""
+        dropped = [path for path in sorted(self.work.glob("units/*.npz")) if not is_sound(path)]
+        for note in sorted(self.work.glob("shards/*.json")):
+            split, number = note.stem.rsplit("-", 1)
+            found = self.located(split, int(number))
+            if found is None or sha256(found) != read_json(note)["sha256"]:
+                dropped += [note] if found is None else [note, found]
+        for path in dropped:
+            path.unlink()
+        return [path.name for path in dropped]
+
     def publish(self) -> None:
         """Give the finished dataset its final name and remove the work files."""
         self.place.growing.rename(self.place.final)
@@ -81,7 +94,8 @@ def opened(place: Place, job: Mapping[str, Any]) -> Iterator[Journal]:
             ) from error
         path = journal.work / JOB_FILE
         if path.exists():
-            refuse_other_job(read_json(path), job, folder=place.growing)
+            # A job of an earlier version does not say what draws.
+            refuse_other_job({"renderer": job.get("renderer"), **read_json(path)}, job, folder=place.growing)
         else:
             write_json(path, job)
         for left in journal.work.rglob(".*.part"):
@@ -91,8 +105,11 @@ def opened(place: Place, job: Mapping[str, Any]) -> Iterator[Journal]:
         os.close(descriptor)
 
 
-def finished_description(place: Place, job: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return demomill.json of the dataset that `job` has finished, or None; another job's dataset is refused."""
+def finished_description(place: Place, job: Mapping[str, Any], *, repair: bool = False) -> dict[str, Any] | None:
+    """Return demomill.json of the dataset that `job` has finished, or None; another job's dataset is refused.
+
+    A damaged one is refused too, unless it is there to `repair`.
+    """
     path = place.final / DESCRIPTION_FILE
     if not place.final.exists():
         return None
@@ -102,14 +119,15 @@ def finished_description(place: Place, job: Mapping[str, Any]) -> dict[str, Any]
             "version or folder."
         )
     description: dict[str, Any] = read_json(path)
-    # What is finished stays valid when demomill is upgraded; what is growing does not.
-    refuse_other_job({**description["job"], "demomill_version": job["demomill_version"]}, job, folder=place.final)
+    # What is finished stays valid when demomill is upgraded or its frames are drawn by another OpenGL.
+    stays = {name: job.get(name) for name in ("demomill_version", "renderer")}
+    refuse_other_job({**description["job"], **stays}, job, folder=place.final)
     for name, shard in description["shards"].items():
         file = place.final / name
-        if not file.exists() or file.stat().st_size != shard["size"]:
+        if not repair and (not file.exists() or file.stat().st_size != shard["size"]):
             raise UserError(
                 f"{place.final} was finished once and is damaged now: {name} is missing or has another size. Copy it "
-                f"again, or remove {place.final} and run the same command to generate it again."
+                "again, or type the same command with --repair: damaged shards are made again, byte for byte."
             )
     shutil.rmtree(place.final / WORK, ignore_errors=True)
     return description

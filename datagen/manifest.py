@@ -37,3 +37,17 @@ def read_manifest(folder: Path, description: Mapping[str, Any] | None) -> dict[s
     if description is None or "shards" not in description:
         return None
     return {name: {"size": s["size"], "sha256": s["sha256"]} for name, s in description["shards"].items()}
+
+
+def damaged_files(folder: Path, description: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the files that differ from the manifest, and in words how."""
+    found = {}
+    for name, told in (read_manifest(folder, description) or {}).items():
+        path = folder / name
+        if not path.exists():
+            found[name] = "it is missing"
+        elif path.stat().st_size != told["size"]:
+            found[name] = f"it has {path.stat().st_size} bytes instead of {told['size']}"
+        elif sha256(path) != told["sha256"]:
+            found[name] = "its bytes were changed (the SHA-256 is another)"
+    return found

@@ -120,6 +120,16 @@ def simulate_unit(env: Env, policy: Policy, seeds: Sequence[int], *, options: Un
     return Unit(tuple(kept), tuple(failures), tuple(rejected), report, cells)
 
 
+def resimulate(env: Env, policy: Policy, seeds: Sequence[int], *, options: UnitOptions) -> list[StateEpisode]:
+    """Roll these episodes out again, good or not; an episode depends on its seed alone."""
+    made = []
+    for episode in rollout(env, policy, seeds, options=options.rollout):
+        measurements = measure(episode, workspace=options.filters.workspace)
+        template = template_of(options.task, episode.seed, options.preset)
+        made.append(state_episode(episode, measurements, policy=policy.spec, template=template))
+    return made
+
+
 def template_of(task: Task, seed: int, preset: str) -> str:
     """Return the template of an episode's instruction."""
     return task.sentence(seed, preset=preset)[1]

@@ -11,7 +11,7 @@ from typing import Any
 from datagen.dataset_statistics import dataset_statistics
 from datagen.filters import FilterConfig, FilterReport, reasons
 from datagen.finish import Description, FinishedSplit, finish
-from datagen.generate import GenerateResult, finished_result
+from datagen.generated import GenerateResult, finished_result
 from datagen.job import SYNTHETIC, demomill_version
 from datagen.journal import Journal, finished_description, opened
 from datagen.layout import Place

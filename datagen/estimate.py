@@ -1,0 +1,41 @@
+"""What the rest of a generation will take, from its first unit and a drawn episode: seconds and bytes."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from datagen.render_shards import RenderSettings, rendered_record
+from datagen.rlds_writer import serialize
+from datagen.unit_files import load_episodes
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """About how long the rest takes, s, and how large it becomes, bytes."""
+
+    seconds: float
+    bytes: int
+
+
+def estimate(
+    unit: Path, settings: RenderSettings, *, left: int, simulation: float, threads: int | None, workers: int
+) -> Estimate | None:
+    """Return what `left` more episodes take, from the episodes of one unit, which was simulated in `simulation` s.
+
+    One of them is drawn for it, twice: the first time also builds the renderer. None where the unit has none.
+    """
+    episodes = load_episodes(unit)
+    if not episodes:
+        return None
+    rendered_record(episodes[0], settings)
+    began = time.monotonic()
+    drawn = len(serialize(rendered_record(episodes[0], settings), leaves=settings.leaves()))
+    seconds = (time.monotonic() - began) / len(episodes[0].actions)
+    steps = sum(len(episode.actions) for episode in episodes) / len(episodes)
+    cores = os.cpu_count() or 1
+    simulating = simulation * min(threads or cores, cores) / len(episodes) / cores
+    drawing = seconds * steps / max(1, min(workers, cores))
+    return Estimate(left * (simulating + drawing), int(left * steps * drawn / len(episodes[0].actions)))
