@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.cells import report_axes
-from datagen.disk import require_space
+from datagen.disk import free_bytes, require_space
 from datagen.estimate import estimate
 from datagen.filter_story import Pictures, story
 from datagen.filters import FilterReport
@@ -21,7 +21,7 @@ from datagen.growing_split import GrowingSplit, Source
 from datagen.job import GenerateConfig
 from datagen.journal import Journal
 from datagen.layout import FAILURES
-from datagen.pool import ShardPool
+from datagen.pool import Pool
 from datagen.progress import Progress
 from datagen.quotas import quota_axes
 from datagen.render_shards import Pick, RenderSettings, ShardJob
@@ -45,7 +45,7 @@ class Collector:
         self,
         config: GenerateConfig,
         journal: Journal,
-        pool: ShardPool,
+        pool: Pool,
         settings: RenderSettings,
         *,
         env: Env,
@@ -163,6 +163,7 @@ class Collector:
         record = self._journal.shard_record(split.name, number)
         if record is not None:
             split.shards[number] = record
+            self._show.found(record.episodes)
             return
         grouped = tuple(
             (path, tuple(Pick(source.row, source.start_distance) for source in group))
@@ -201,6 +202,7 @@ class Collector:
                 accepted=total.kept,
                 written=written,
                 size=size,
+                free=free_bytes(self._journal.work),
                 rejected=dict(total.rejected),
             )
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datagen.collect import Collector
 from datagen.dataset_statistics import dataset_statistics
@@ -29,6 +29,9 @@ from datagen.units import require_canonical
 from sim.episodes import Env, Policy, PolicySpec
 from tasks.catalogue import load_task
 from tasks.task import Task
+
+if TYPE_CHECKING:
+    from datagen.ray_pool import RayPool
 
 
 def generate(
@@ -113,6 +116,15 @@ def render_settings(
     )
 
 
+def _pool(config: GenerateConfig) -> ShardPool | RayPool:
+    """Return what writes the job's shards."""
+    if config.executor == "ray":
+        from datagen.ray_pool import RayPool
+
+        return RayPool(config.workers)
+    return ShardPool(config.render_workers)
+
+
 def _run(
     config: GenerateConfig,
     place: Place,
@@ -127,7 +139,7 @@ def _run(
     with opened(place, description.job) as journal, watched(place, progress) as watch:
         if config.repair:
             watch.log(f"repair: made again {', '.join(journal.drop_damaged()) or 'nothing'}")
-        with ShardPool(config.render_workers) as pool:
+        with _pool(config) as pool:
             collector = Collector(config, journal, pool, settings, env=env, policy=policy, progress=watch)
             splits = collector.run()
         statistics, report = dataset_statistics(collector.columns("train")), collector.story()

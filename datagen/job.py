@@ -27,11 +27,25 @@ SINCE_FIRST = ("annotations", "failures", "quotas")
 
 
 @dataclass(frozen=True)
+class TaskShare:
+    """One of several tasks of a job."""
+
+    task: str
+    # Policy that demonstrates; empty takes the expert of the task.
+    policy: str = ""
+    # Episodes to keep; none takes the job's.
+    episodes: int | None = None
+    val_episodes: int | None = None
+
+
+@dataclass(frozen=True)
 class GenerateConfig:
-    """A dataset of filtered demonstrations."""
+    """A dataset of filtered demonstrations, or one dataset per task."""
 
     # Task, e.g. "lift_cube" or "lift_cube-v1".
-    task: str
+    task: str = ""
+    # Several tasks instead, one dataset each: {task = "lift_cube", episodes = 500}, and so on.
+    tasks: tuple[TaskShare, ...] = ()
     # Policy that demonstrates, e.g. "expert:lift_cube"; empty takes the expert of the task.
     policy: str = ""
     # Folder of datasets; the dataset lies in <out>/<name>/<version>.
@@ -76,13 +90,20 @@ class GenerateConfig:
     unit_episodes: int = 128
     # Make damaged files again, of a finished dataset or of a growing one.
     repair: bool = False
+    # Where frames are drawn and shards written: "local" processes, or a "ray" cluster whose nodes share the folder.
+    executor: Literal["local", "ray"] = "local"
     # Processes that render; 0 renders in this one. None: one per core.
     workers: int | None = None
     # Threads of the physics. None: one per core.
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.policy:
+        if bool(self.task) == bool(self.tasks) or (self.tasks and (self.name or self.policy)):
+            raise UserError(
+                'A job names one task = "lift_cube", or several as [[tasks]] with a task each; several have no name '
+                "and no policy in common."
+            )
+        if not self.policy and self.task:
             object.__setattr__(self, "policy", f"expert:{self.task}")
         least = {
             "episodes": 1,
@@ -151,7 +172,7 @@ def identity(config: GenerateConfig, task: Task, *, env: EnvSpec, policy: Policy
     The policy counts by its name and digest, wherever it was loaded from.
     """
     data = asdict(config)
-    for name in ("policy", "out", "workers", "threads", "repair"):
+    for name in ("policy", "tasks", "out", "workers", "threads", "repair", "executor"):
         del data[name]
     for name in SINCE_FIRST:
         if getattr(config, name) == config.__dataclass_fields__[name].default:
@@ -179,6 +200,8 @@ def job_config(job: Mapping[str, Any]) -> GenerateConfig:
     known = {name: job[name] for name in GenerateConfig.__dataclass_fields__ if name in job and name != "policy"}
     for name in ("cameras", "annotations"):
         known[name] = tuple(known.get(name, ()))
+    # An identity holds the engine's version too: "mujoco 3.9.0".
+    known["engine"] = str(known["engine"]).split()[0]
     filters = {**known.get("filters", {})}
     filters["workspace"] = tuple(filters.get("workspace", ()))
     quotas = tuple(QuotaConfig(**quota) for quota in known.get("quotas", ()))

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from datagen.render_shards import ShardJob, render_shard
 from datagen.rlds_writer import ShardRecord
@@ -24,6 +24,16 @@ ShardKey = tuple[str, int]
 """Split and number of a shard."""
 
 _stop: Any = None
+
+
+class Pool(Protocol):
+    """What writes shards, wherever it does."""
+
+    def submit(self, key: ShardKey, job: ShardJob) -> None:
+        """Hand out one shard under `key`; wait first while too many are in flight."""
+
+    def finished(self, *, all_of_them: bool = False) -> Iterator[tuple[ShardKey, ShardRecord]]:
+        """Yield key and record of the shards finished since the last call; wait for all of them if asked to."""
 
 
 class ShardPool:

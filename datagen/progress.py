@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from datagen.disk import size_text
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -22,6 +24,8 @@ class Progress:
     # Episodes and bytes in finished shards.
     written: int
     size: int
+    # Bytes free on the disk.
+    free: int = 0
     # Reason -> rejected candidates.
     rejected: Mapping[str, int] = field(default_factory=dict)
 
@@ -59,7 +63,7 @@ def rich_progress() -> Iterator[Show]:
             rate = _rate(began[0], progress)
             share = progress.accepted / progress.candidates if progress.candidates else 0.0
             bars.update(simulated, total=progress.wanted, completed=progress.kept, note=f"{share:.0%} accepted")
-            note = f"{rate:.1f} episodes/s, {progress.size / 1e6:,.0f} MB"
+            note = f"{rate:.1f} episodes/s, {size_text(progress.size)}, {size_text(progress.free)} free"
             bars.update(written, total=progress.wanted, completed=progress.written, note=note)
 
         yield show

@@ -40,7 +40,7 @@ class Watch:
         self.folder, self._place, self._inner, self._clock = watch_folder(place), place, show, clock
         self._began, self._started = clock(), _now()
         self._recent: deque[tuple[float, int]] = deque()
-        self._first: Progress | None = None
+        self._found = 0
         self._last: Progress | None = None
         self._told_at = self._logged_at = float("-inf")
         self._estimate: dict[str, Any] = {}
@@ -49,7 +49,7 @@ class Watch:
         """Show a progress, and write it down now and then."""
         self._inner(progress)
         now = self._clock()
-        self._first, self._last = self._first or progress, progress
+        self._last = progress
         self._recent.append((now, progress.written))
         while len(self._recent) > 2 and now - self._recent[0][0] > WINDOW:
             self._recent.popleft()
@@ -59,6 +59,10 @@ class Watch:
         if now - self._logged_at >= LOG_INTERVAL:
             self._logged_at = now
             self.log(self._line())
+
+    def found(self, episodes: int) -> None:
+        """Take note of episodes that an earlier run wrote."""
+        self._found += episodes
 
     def estimated(self, **figures: Any) -> None:
         """Remember and log what the whole of it is expected to take: `seconds` and `bytes` still to come."""
@@ -124,12 +128,11 @@ class Watch:
         seconds = self._clock() - self._began
         shards = described["shards"].values()
         written = sum(shard["episodes"] for shard in shards)
-        earlier = self._first.written if self._first else 0
         lines = [
             f"{self._place.final}: {written} episodes, {sum(s['steps'] for s in shards)} steps, "
             f"{size_text(sum(s['size'] for s in shards))}",
-            f"this run: {clock_text(seconds)}, {written - earlier} episodes, "
-            f"{(written - earlier) / seconds * 3600 if seconds > 0 else 0:,.0f} episodes/h",
+            f"this run: {clock_text(seconds)}, {written - self._found} episodes, "
+            f"{(written - self._found) / max(seconds, 1e-3) * 3600:,.0f} episodes/h",
         ]
         for split, told in report.items():
             why = ", ".join(f"{reason} {n}" for reason, n in sorted(told["rejected"].items(), key=lambda r: -r[1]))

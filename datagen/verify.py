@@ -86,9 +86,7 @@ def verify(
 def _files(dataset: Dataset, damaged: dict[str, str]) -> Check:
     manifest = read_manifest(dataset.path, dataset.description)
     if manifest is None:
-        return Check(
-            "files", None, "no checksums of the files; those inside the shards are compared below"
-        )
+        return Check("files", None, "no checksums of the files; those inside the shards are compared below")
     if damaged:
         told = "; ".join(f"{name}: {how}" for name, how in damaged.items())
         return Check("files", False, f"{told}. Shards are made again by: demomill generate JOB.toml --repair")

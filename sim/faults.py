@@ -17,6 +17,7 @@ EXTRAS = {
     "fast_simplification": "render",
     "websockets": "serve",
     "msgpack": "serve",
+    "ray": "ray",
 }
 """Import name of an optional package -> the extra that brings it."""
 

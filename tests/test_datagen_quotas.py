@@ -153,3 +153,39 @@ def test_a_cell_that_fails_stops_the_task_with_its_name(tmp_path):
     job = config(tmp_path, episodes=400, val_episodes=0, unit_episodes=128, quotas=(QuotaConfig("cube.mass"),))
     with pytest.raises(UserError, match=r"cube.mass = from 0.158: 0 of 100.*Where they fail: cube.mass: .*leans"):
         generate(job, policy=ToyPolicy(), progress=silent, worlds=lambda: broken(ToyEnv(128)), renderer=RENDERER)
+
+
+def test_several_tasks_get_a_dataset_each_and_one_that_collapses_stops_alone(tmp_path):
+    from datagen.diagnosis import AcceptanceCollapsed
+    from datagen.job import GenerateConfig, TaskShare
+    from datagen.several import SeveralResult, generate_job
+
+    shares = (TaskShare("lift_cube", policy="a"), TaskShare("lift_cube-v1", policy="b", episodes=5))
+    job = GenerateConfig(tasks=shares, out=tmp_path, episodes=7)
+    ran = []
+
+    def one(config, *, policy, progress):
+        ran.append((config.task, policy, config.episodes))
+        if policy == "A":
+            raise AcceptanceCollapsed("hardly any")
+        return run(GenerateConfig(**{**config_of(tmp_path), "episodes": config.episodes}))
+
+    made = generate_job(job, load_policy=str.upper, run=one)
+    assert isinstance(made, SeveralResult)
+    assert ran == [("lift_cube", "A", 7), ("lift_cube-v1", "B", 5)]
+    assert made.stopped == {"lift_cube": "hardly any"}
+    assert not made.ok
+    assert made.datasets[0].episodes == {"train": 5, "val": 3}
+    assert "lift_cube was stopped. hardly any" in made.__rich__()
+    for wrong in ({"task": "lift_cube", "tasks": shares}, {}, {"tasks": shares, "name": "x"}):
+        with pytest.raises(UserError, match="names one task"):
+            GenerateConfig(**wrong)
+    with pytest.raises(UserError, match="Did you mean"):
+        generate_job(GenerateConfig(tasks=(TaskShare("lift_cub"),)), load_policy=str, run=one)
+
+
+def config_of(out):
+    from dataclasses import fields
+
+    made = config(out)
+    return {field.name: getattr(made, field.name) for field in fields(made)}

@@ -70,7 +70,10 @@ def test_every_pause_is_explained(tmp_path, case):
     assert f"{state}: " in log
     assert why in log
     if case != "collapse":
+        found = len(list(tmp_path.rglob("work/shards/*.json")))
         run(config(tmp_path))
+        summary = (watch_folder(job.place(TASK)) / "summary.txt").read_text()
+        assert f", {24 - 4 * found} episodes," in summary
         assert told(tmp_path)[0]["state"] == "finished"
         assert told(tmp_path)[1].count("started:") == 2
 
