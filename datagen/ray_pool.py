@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +17,27 @@ from sim.errors import UserError
 
 PASSED_ON = ("MUJOCO_GL", "OMP_NUM_THREADS", "LP_NUM_THREADS")
 """Environment variables that the cluster's workers take over."""
+
+
+RETRIES = 8
+"""How often a shard is tried again after the node or the process that wrote it died."""
+
+ARROW = "pyarrow"
+
+
+def without_arrow() -> None:
+    """Hide a pyarrow that cannot be imported from Ray, which then takes it for absent; it wants numpy 2, we have 1."""
+    try:
+        importlib.import_module(ARROW)
+    except ImportError:
+        sys.modules[ARROW] = None  # type: ignore[assignment]
+
+
+def _passed_on() -> dict[str, str]:
+    """Return the environment of the cluster's workers: they import these very packages, from the same path."""
+    found = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    paths = [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
+    return {**found, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
 class RayPool:
@@ -34,13 +58,17 @@ class RayPool:
         self._ray: Any = ray
         self._started = not ray.is_initialized()
         if self._started:
-            ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, include_dashboard=False)
+            without_arrow()
+            ray.init(
+                address=os.environ.get("RAY_ADDRESS"),
+                log_to_driver=False,
+                runtime_env={
+                    "env_vars": _passed_on(),
+                    "worker_process_setup_hook": f"{__name__}.{without_arrow.__name__}",
+                },
+            )
         self._workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        # A lost node is no fault of the shard's: it is tried again for as long as the cluster has a node.
-        self._task = ray.remote(render_shard).options(
-            num_cpus=1, max_retries=-1, runtime_env={"env_vars": passed}, name="write a shard"
-        )
+        self._task = ray.remote(render_shard).options(num_cpus=1, max_retries=RETRIES)
         self._running: dict[Any, ShardKey] = {}
         self._done: list[tuple[ShardKey, ShardRecord]] = []
 

@@ -16,14 +16,15 @@ JOB = {"episodes": 120, "val_episodes": 8, "failures": 6, "unit_episodes": 16, "
 
 
 @pytest.fixture
-def cluster():
-    import ray
+def cluster(monkeypatch):
+    from datagen.ray_pool import without_arrow
+
+    without_arrow()
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    ray.init(address=made.address, log_to_driver=False)
+    monkeypatch.setenv("RAY_ADDRESS", made.address)
     yield made
-    ray.shutdown()
     made.shutdown()
 
 
