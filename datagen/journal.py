@@ -98,7 +98,8 @@ def opened(place: Place, job: Mapping[str, Any]) -> Iterator[Journal]:
             refuse_other_job({"renderer": job.get("renderer"), **read_json(path)}, job, folder=place.growing)
         else:
             write_json(path, job)
-        for left in journal.work.rglob(".*.part"):
+        # What a killed process was writing, among the work files and among those that describe the dataset.
+        for left in place.growing.rglob(".*.part"):
             left.unlink()
         yield journal
     finally:

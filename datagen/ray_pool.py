@@ -67,7 +67,7 @@ class RayPool:
                     "worker_process_setup_hook": f"{__name__}.{without_arrow.__name__}",
                 },
             )
-        self._workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self._workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         self._task = ray.remote(render_shard).options(num_cpus=1, max_retries=RETRIES)
         self._running: dict[Any, ShardKey] = {}
         self._done: list[tuple[ShardKey, ShardRecord]] = []
