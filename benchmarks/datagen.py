@@ -217,7 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-datagen"))
     parser.add_argument("--minutes", type=float, default=20.0, help="of generation")
-    parser.add_argument("--episodes", type=int, default=100_000, help="at most so many")
+    parser.add_argument("--episodes", type=int, default=30_000, help="at most so many")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=12.0, help="of each of the others in each round")
     options = parser.parse_args()

@@ -20,7 +20,7 @@ from datagen.features import to_json
 from datagen.rlds_reader import StoredEpisode, decode_image
 from datagen.rlds_writer import EpisodeRecord, encode_jpeg, write_shard
 
-COUNT = 64
+COUNT = 128
 IMAGE = "observation/image"
 
 
@@ -34,12 +34,12 @@ def episodes_of(folder: Path) -> tuple[tuple[Any, ...], list[tuple[StoredEpisode
         dataset = open_dataset(folder)
         found = [e for _, e in zip(range(COUNT), dataset.episodes("train"), strict=False)]
         return dataset.leaves, [(e, e.images()) for e in found]
-    from datagen.features import rlds_features
+    from datagen.schema import rlds_features
 
     leaves = rlds_features(image_size=256)
     bare = Dataset(folder, "growing", "1.0.0", {}, leaves, None, None)
     payloads = (p for shard in sorted(growing.glob("train-*.tfrecord")) for p in read_records(shard))
-    found = [bare._episode(p, "a record") for _, p in zip(range(COUNT), payloads, strict=False)]
+    found = [bare.decode(p, where="a record") for _, p in zip(range(COUNT), payloads, strict=False)]
     return leaves, [(e, np.stack([decode_image(f) for f in e.steps[IMAGE]])) for e in found]
 
 
@@ -112,4 +112,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # tensorflow-datasets wants builders in a module that can be imported by its name.
+    from benchmarks.datagen_writers import main as imported_main
+
+    imported_main()

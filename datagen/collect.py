@@ -35,6 +35,9 @@ from sim.rollouts import RolloutOptions
 from sim.streams import EPISODES_PER_SEED, Split, episode_seed
 from tasks.catalogue import load_task
 
+CERTAIN = 0.8
+"""Share of an estimate from a few drawn episodes that the dataset will take in any case."""
+
 SEED_SPLITS: dict[str, Split] = {"train": "train", "val": "validation"}
 
 
@@ -124,7 +127,7 @@ class Collector:
         )
         if found is not None:
             self._show.estimated(seconds=round(found.seconds), bytes=found.bytes)
-            require_space(self._journal.work, found.bytes, why=f"{left} more episodes take")
+            require_space(self._journal.work, int(CERTAIN * found.bytes), why=f"{left} more episodes take at least")
 
     def _add_failures(self, path: Path, header: UnitHeader) -> None:
         failed = self._splits[FAILURES]
@@ -181,7 +184,7 @@ class Collector:
             self._checked_space = True
             left = sum(self._config.wanted().values()) - self._written()[0]
             needed = int(left * record.size / record.episodes)
-            require_space(self._journal.work, needed, why=f"{left} more episodes take")
+            require_space(self._journal.work, needed, why=f"{left} more episodes take about")
 
     def _written(self) -> tuple[int, int]:
         """Return the episodes and bytes in finished shards, failures apart."""

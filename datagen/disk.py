@@ -43,7 +43,7 @@ def require_space(folder: Path, needed: int, *, why: str) -> None:
     free = free_bytes(folder)
     if free < needed + RESERVE:
         raise UserError(
-            f"The dataset does not fit: {why} about {size_text(needed)} beside a reserve of {size_text(RESERVE)}, and "
+            f"The dataset does not fit: {why} {size_text(needed)} beside a reserve of {size_text(RESERVE)}, and "
             f"{existing} has {size_text(free)} free. Free some space, generate fewer episodes, or choose a folder on "
             "another disk. Nothing that was finished is lost."
         )

@@ -11,6 +11,9 @@ from datagen.render_shards import RenderSettings, rendered_record
 from datagen.rlds_writer import serialize
 from datagen.unit_files import load_episodes
 
+DRAWN = 4
+"""Episodes that are drawn for an estimate."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -25,17 +28,19 @@ def estimate(
 ) -> Estimate | None:
     """Return what `left` more episodes take, from the episodes of one unit, which was simulated in `simulation` s.
 
-    One of them is drawn for it, twice: the first time also builds the renderer. None where the unit has none.
+    A few of them are drawn for it, the first one twice: that also builds the renderer. None where the unit has none.
     """
     episodes = load_episodes(unit)
     if not episodes:
         return None
     rendered_record(episodes[0], settings)
+    sample = episodes[:: max(1, len(episodes) // DRAWN)][:DRAWN]
     began = time.monotonic()
-    drawn = len(serialize(rendered_record(episodes[0], settings), leaves=settings.leaves()))
-    seconds = (time.monotonic() - began) / len(episodes[0].actions)
+    drawn = sum(len(serialize(rendered_record(episode, settings), leaves=settings.leaves())) for episode in sample)
+    frames = sum(len(episode.actions) for episode in sample)
+    seconds = (time.monotonic() - began) / frames
     steps = sum(len(episode.actions) for episode in episodes) / len(episodes)
     cores = os.cpu_count() or 1
     simulating = simulation * min(threads or cores, cores) / len(episodes) / cores
     drawing = seconds * steps / max(1, min(workers, cores))
-    return Estimate(left * (simulating + drawing), int(left * steps * drawn / len(episodes[0].actions)))
+    return Estimate(left * (simulating + drawing), int(left * steps * drawn / frames))

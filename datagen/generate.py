@@ -95,7 +95,7 @@ def _require_possible(config: GenerateConfig, task: Task, place: Place, renderer
         image_size=config.image_size,
         cameras=len(config.cameras),
     )
-    require_space(place.out, needed, why=f"{sum(config.wanted().values())} episodes take")
+    require_space(place.out, needed, why=f"{sum(config.wanted().values())} episodes take about")
     return renderer_name(renderer)
 
 

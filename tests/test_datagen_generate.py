@@ -268,7 +268,7 @@ def test_what_cannot_fit_is_refused_before_the_first_episode(tmp_path):
         run(config(tmp_path, episodes=10**9, image_size=256))
     assert not list(tmp_path.iterdir())
     with pytest.raises(UserError, match="GB"):
-        require_space(tmp_path / "not" / "there", 10**18, why="that takes")
+        require_space(tmp_path / "not" / "there", 10**18, why="that takes about")
 
 
 def test_acceptance_that_collapses_stops_with_a_diagnosis(tmp_path):
