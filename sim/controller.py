@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
 from sim.panda import HIGH, LOW, Kinematics
@@ -39,6 +39,8 @@ def joint_targets(q: Array, kinematics: Kinematics, action: Array, home: Array) 
     posture = POSTURE_GAIN * (home - q)
     error = action[:, :6] - xp.sum(jacobian * posture[:, None, :], axis=-1)
     gram = xp.sum(jacobian[:, :, None, :] * jacobian[:, None, :, :], axis=-1)
-    weighted = xp.linalg.solve(gram + DAMPING**2 * xp.eye(6), error[:, :, None])[:, :, 0]
+    damping = DAMPING**2 * xp.eye(6, dtype=q.dtype, device=device(q))
+    weighted = xp.linalg.solve(gram + damping, error[:, :, None])[:, :, 0]
     step = posture + xp.sum(jacobian * weighted[:, :, None], axis=1)
-    return xp.clip(q + step, xp.asarray(LOW + 0.02), xp.asarray(HIGH - 0.02))
+    low, high = (xp.asarray(limit, dtype=q.dtype, device=device(q)) for limit in (LOW + 0.02, HIGH - 0.02))
+    return xp.clip(q + step, low, high)

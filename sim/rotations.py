@@ -63,24 +63,23 @@ def to_matrix(quaternion: Array) -> Array:
     return xp.stack(rows, axis=-2)
 
 
-def from_matrix(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def from_matrix(matrix: Array) -> Array:
     """Return wxyz quaternions (..., 4), largest component positive, of rotation matrices (..., 3, 3).
 
     All four of Shepperd's candidates are formed and the best conditioned one is kept (Shepperd 1978).
     """
-    m = np.asarray(matrix, dtype=np.float64)
-    t = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2]
-    diagonal = [t, m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]]
-    k = np.empty((*m.shape[:-2], 4, 4))
-    for i in range(4):
-        k[..., i, i] = 1 + (t if i == 0 else 2 * diagonal[i] - t)
-    pairs = {(0, 1): (2, 1), (0, 2): (0, 2), (0, 3): (1, 0), (1, 2): (1, 0), (1, 3): (0, 2), (2, 3): (2, 1)}
-    for (i, j), (a, b) in pairs.items():
-        sign = -1.0 if i == 0 else 1.0
-        k[..., i, j] = k[..., j, i] = m[..., a, b] + sign * m[..., b, a]
-    best = np.argmax(np.stack([k[..., i, i] for i in range(4)], axis=-1), axis=-1)
-    row = np.take_along_axis(k, best[..., None, None], axis=-2)[..., 0, :]
-    return np.asarray(canonical_sign(row / np.linalg.norm(row, axis=-1, keepdims=True)))
+    xp = array_namespace(matrix)
+    m = [[matrix[..., i, j] for j in range(3)] for i in range(3)]
+    t = m[0][0] + m[1][1] + m[2][2]
+    own = [1 + t, *(1 + (2 * m[i][i] - t) for i in range(3))]
+    wx, wy, wz = m[2][1] - m[1][2], m[0][2] - m[2][0], m[1][0] - m[0][1]
+    xy, xz, yz = m[1][0] + m[0][1], m[0][2] + m[2][0], m[2][1] + m[1][2]
+    candidates = [[own[0], wx, wy, wz], [wx, own[1], xy, xz], [wy, xy, own[2], yz], [wz, xz, yz, own[3]]]
+    best = xp.argmax(xp.stack(own, axis=-1), axis=-1)[..., None]
+    row = xp.stack(candidates[0], axis=-1)
+    for i in range(1, 4):
+        row = xp.where(best == i, xp.stack(candidates[i], axis=-1), row)
+    return canonical_sign(row / xp.sqrt(xp.sum(row * row, axis=-1, keepdims=True)))
 
 
 def from_axis_angle(vector: Array) -> Array:

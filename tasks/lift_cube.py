@@ -8,7 +8,7 @@ Success: the underside of the cube is more than 5 cm above the table top.
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from sim.conventions import OPENING_MAX, POSITION_LIMIT, ROTATION_LIMIT
 from sim.rotations import to_matrix
@@ -128,7 +128,7 @@ def terms(state: State, action: Array, previous: Array) -> Terms:
     distance = xp.sqrt(xp.sum(_offset(state) ** 2, axis=-1))
     near = xp.exp(-((distance / 0.02) ** 2))
     spare = state.opening - 2 * state.half_sizes["cube"][:, 0]
-    unit = xp.asarray([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3 + [1.0])
+    unit = xp.asarray([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3 + [1.0], device=device(action))
     effort = xp.sum((action[:, :6] / unit[:6]) ** 2, axis=-1)
     change = xp.sum(((action - previous) / unit) ** 2, axis=-1)
     return {
