@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ class Capabilities:
     fixed: tuple[str, ...] = ()
     # It draws its own frames: such an engine has a method `render(ids, values, camera=...)`.
     renders: bool = False
+    # What the state's arrays are: torch tensors stay on the engine's device.
+    arrays: Literal["numpy", "torch"] = "numpy"
 
 
 class Engine(Protocol):
@@ -67,19 +69,35 @@ class Engine(Protocol):
 ENGINES: dict[str, str] = {
     "isaacgym": "sim.isaacgym_engine:IsaacGymEngine",
     "mujoco": "sim.mujoco_engine:MujocoEngine",
+    "mujoco_warp": "sim.warp_engine:WarpEngine",
 }
 
+EXTRAS = {"mujoco_warp": "warp"}
+"""Engine -> the extra of this package that brings what it needs."""
 
-def make_engine(name: str, scene: Scene, *, n: int, threads: int | None = None) -> Engine:
-    """Return the engine `name` with `n` worlds of `scene`."""
+WITH_DEVICE = ("mujoco_warp",)
+"""Engines that can be put on a device of choice."""
+
+
+def make_engine(
+    name: str, scene: Scene, *, n: int, threads: int | None = None, device: str | None = None
+) -> Engine:
+    """Return the engine `name` with `n` worlds of `scene`; `device` is for engines that offer a choice."""
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
+    if device is not None and name not in WITH_DEVICE:
+        raise UserError(
+            f"The engine {name!r} cannot be put on the device {device!r}: it has no choice of devices. Leave --device "
+            f"away, or use one that has: {', '.join(WITH_DEVICE)}."
+        )
     module, attribute = ENGINES[name].split(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
+        wanted = f"'demomill[{EXTRAS[name]}]'" if name in EXTRAS else error.name
         raise UserError(
-            f"Engine {name!r} needs the package {error.name!r}, which is not installed. Type: pip install {error.name}"
+            f"Engine {name!r} needs the package {error.name!r}, which is not installed. Type: pip install {wanted}"
         ) from error
-    engine: Engine = factory(scene, n=n, threads=threads)
+    chosen = {"device": device} if device is not None else {}
+    engine: Engine = factory(scene, n=n, threads=threads, **chosen)
     return engine

@@ -1,0 +1,191 @@
+"""Thousands of worlds on an NVIDIA GPU: the same scene and knobs in MuJoCo Warp. It runs on the CPU too, slowly.
+
+The state's arrays are torch tensors of 32-bit floats that stay on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+import warp as wp
+from numpy.typing import NDArray
+
+from sim import panda
+from sim.controller import clip_action, joint_targets
+from sim.conventions import OPENING_MAX
+from sim.engine import Capabilities, Values
+from sim.errors import UserError
+from sim.model_values import start_positions
+from sim.rotations import from_matrix, rotate
+from sim.scene import Scene
+from sim.state import Array, State
+from sim.warp_worlds import WarpWorlds
+
+ARM, FINGERS = 7, 2
+
+MAX_WORLDS = 65536
+
+BOUND = 1e10
+"""A position, velocity or acceleration beyond this has diverged: MuJoCo's own limit (mjMAXVAL)."""
+
+
+class WarpEngine:
+    """n worlds of one scene on one device. `threads` means nothing here: a GPU has its own, the CPU device uses one."""
+
+    def __init__(self, scene: Scene, *, n: int, threads: int | None = None, device: str | None = None) -> None:
+        """Build the worlds on `device`: "cuda:0", "cpu" ...; by default the first NVIDIA GPU, else the CPU."""
+        if not 1 <= n <= MAX_WORLDS:
+            raise UserError(f"The engine 'mujoco_warp' runs 1 to {MAX_WORLDS} worlds; got n = {n}.")
+        self.n, self.scene, self.device = n, scene, chosen_device(device)
+        kind = self.device.split(":")[0]
+        self.capabilities = Capabilities(
+            "mujoco_warp",
+            version("mujoco-warp"),
+            kind,
+            # On a GPU, contacts are numbered in the order in which threads arrive.
+            deterministic=kind == "cpu",
+            max_worlds=MAX_WORLDS,
+            arrays="torch",
+        )
+        self._worlds = _built(scene, n, self.device)
+        self._home = self._tensor(scene.home)
+        self._diverged = torch.zeros(n, dtype=torch.bool, device=self.device)
+        self._any_diverged = False
+        self._response, self._table = self._tensor(np.ones(n)), self._tensor(np.zeros(n))
+        self._half_sizes = {item.name: self._tensor(np.zeros((n, 3))) for item in scene.objects}
+        self._nominal = scene.nominal()
+        self._parked = self._tensor(start_positions(scene, self._nominal))
+        everyone = np.arange(n)
+        self.reset(everyone, [self._nominal] * n)
+        self._worlds.prepare()
+        self.reset(everyone, [self._nominal] * n)
+
+    def _tensor(self, values: Any) -> torch.Tensor:
+        return torch.as_tensor(np.asarray(values, dtype=np.float32), device=self.device)
+
+    def reset(self, ids: NDArray[np.intp], values: Sequence[Values]) -> None:
+        """Put world `ids[k]` into the start that `values[k]` describes."""
+        index = torch.as_tensor(np.asarray(ids, dtype=np.int64), device=self.device)
+        self._worlds.write(ids, values)
+        self._worlds.place(index, self._tensor([start_positions(self.scene, chosen) for chosen in values]))
+        self._response[index] = self._tensor([chosen["robot.response"] for chosen in values])
+        self._table[index] = self._tensor([chosen["table.height"] for chosen in values])
+        for item in self.scene.objects:
+            self._half_sizes[item.name][index] = self._tensor([chosen[f"{item.name}.half_size"] for chosen in values])
+        self._diverged[index] = False
+        self._any_diverged = self._any_diverged and bool(self._diverged.any())
+        worlds = self._worlds
+        fresh = torch.zeros(self.n, dtype=torch.bool, device=self.device)
+        fresh[index] = True
+        self._remember(worlds.time, worlds.qpos, worlds.qvel, torch.zeros_like(worlds.time), taken=fresh)
+
+    def step(self, actions: Array) -> State:
+        """Execute canonical actions (n, 7), numpy or torch, for one control step."""
+        wanted = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
+        wanted = clip_action(torch.where(self._diverged[:, None], 0.0, wanted))
+        moved = wanted[:, :6] * self._response[:, None]
+        q = self._qpos[:, :ARM]
+        targets = joint_targets(q, self._kinematics, moved, self._home)
+        fingers = wanted[:, 6:] * (OPENING_MAX / 2)
+        self._worlds.advance(torch.cat([targets, fingers.expand(-1, FINGERS)], dim=1))
+        self._accept()
+        return self.state()
+
+    def _accept(self) -> None:
+        """Take over the new states; worlds that have diverged stay where they last were sound."""
+        worlds = self._worlds
+        sound = worlds.within(BOUND)
+        lost = ~(sound | self._diverged)
+        self._diverged |= lost
+        if bool(lost.any()):
+            self._any_diverged = True
+            ids = torch.nonzero(lost)[:, 0].cpu().numpy()
+            self._worlds.write(ids, [self._nominal] * len(ids))
+        if self._any_diverged:
+            index = torch.nonzero(self._diverged)[:, 0]
+            contact = torch.where(self._diverged, 0.0, worlds.contact_force())
+            self._remember(worlds.time, worlds.qpos, worlds.qvel, contact, taken=~self._diverged)
+            worlds.place(index, self._parked.expand(len(index), -1))
+        else:
+            self._remember(worlds.time, worlds.qpos, worlds.qvel, worlds.contact_force(), taken=None)
+
+    def _remember(
+        self, time: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor, contact: torch.Tensor, *, taken: Any
+    ) -> None:
+        """Keep copies of the state of the worlds `taken` (n,) bool; None takes all."""
+        if taken is None or not hasattr(self, "_qpos"):
+            self._time, self._qpos, self._qvel, self._contact = time.clone(), qpos.clone(), qvel.clone(), contact
+        else:
+            self._time = torch.where(taken, time, self._time)
+            self._qpos = torch.where(taken[:, None], qpos, self._qpos)
+            self._qvel = torch.where(taken[:, None], qvel, self._qvel)
+            self._contact = torch.where(taken, contact, self._contact)
+        self._kinematics = panda.forward(self._qpos[:, :ARM])
+
+    def state(self) -> State:
+        """Return the state of all worlds: tensors on the device, which later steps do not change."""
+        poses, twists = {}, {}
+        for i, item in enumerate(self.scene.objects):
+            p, v = ARM + FINGERS + 7 * i, ARM + FINGERS + 6 * i
+            poses[item.name] = self._qpos[:, p : p + 7]
+            # MuJoCo gives a free joint's angular velocity in the body's frame.
+            angular = rotate(poses[item.name][:, 3:], self._qvel[:, v + 3 : v + 6])
+            twists[item.name] = torch.cat([self._qvel[:, v : v + 3], angular], dim=1)
+        return State(
+            time=self._time,
+            q=self._qpos[:, :ARM],
+            qd=self._qvel[:, :ARM],
+            tcp=torch.cat([self._kinematics.position, from_matrix(self._kinematics.rotation)], dim=1),
+            opening=self._qpos[:, ARM] + self._qpos[:, ARM + 1],
+            poses=poses,
+            twists=twists,
+            half_sizes={name: sizes.clone() for name, sizes in self._half_sizes.items()},
+            table=self._table.clone(),
+            contact=self._contact,
+        )
+
+    def diverged(self) -> NDArray[np.bool_]:
+        """Return which worlds (n,) could not be integrated since their reset."""
+        return np.array(self._diverged.cpu().numpy()) if self._any_diverged else np.zeros(self.n, dtype=np.bool_)
+
+    def positions(self) -> NDArray[np.float64]:
+        """Return the generalized positions (n, nq), in the order of the engine 'mujoco'."""
+        return self._qpos.cpu().numpy().astype(np.float64)
+
+    def close(self) -> None:
+        """Give the device's memory back."""
+        self._worlds.close()
+
+
+def chosen_device(name: str | None) -> str:
+    """Return the device `name` as Warp and torch call it; a device that is not there is refused in words."""
+    wp.config.log_level = wp.LOG_WARNING
+    if name is None:
+        return "cuda:0" if wp.is_cuda_available() and torch.cuda.is_available() else "cpu"
+    wanted = "cuda:0" if name == "cuda" else name
+    present = [str(device.alias) for device in wp.get_devices()]
+    if wanted not in present:
+        raise UserError(
+            f"The engine 'mujoco_warp' finds no device {name!r}. Here are: {', '.join(present)}. A GPU needs NVIDIA's "
+            "driver; nvidia-smi tells whether it is there."
+        )
+    if wanted != "cpu" and not torch.cuda.is_available():
+        raise UserError(
+            f"Warp sees {name!r}, but this torch ({torch.__version__}) is built without CUDA. Install the CUDA build of "
+            "torch, or name --device cpu."
+        )
+    return wanted
+
+
+def _built(scene: Scene, n: int, device: str) -> WarpWorlds:
+    try:
+        return WarpWorlds(scene, n=n, device=device)
+    except (RuntimeError, MemoryError) as error:
+        raise UserError(
+            f"{n} worlds could not be built on the device {device!r}: {error}. If its memory is too small, ask for "
+            "fewer worlds."
+        ) from error
