@@ -80,6 +80,7 @@ def worlds_of(config: GenerateConfig) -> Env:
         preset=config.preset,
         threads=config.threads,
         image_size=config.image_size,
+        device=config.device,
     )
 
 

@@ -62,6 +62,8 @@ class GenerateConfig:
     seed: int = 0
     # Physics engine.
     engine: str = "mujoco"
+    # Device of an engine that has a choice, "cuda:0" or "cpu".
+    device: str | None = None
     # Randomization preset of the task.
     preset: str = "train"
     # Draw what only the camera sees once per "episode", or anew for each "step".
@@ -172,7 +174,7 @@ def identity(config: GenerateConfig, task: Task, *, env: EnvSpec, policy: Policy
     The policy counts by its name and digest, wherever it was loaded from.
     """
     data = asdict(config)
-    for name in ("policy", "tasks", "out", "workers", "threads", "repair", "executor"):
+    for name in ("policy", "tasks", "out", "workers", "threads", "device", "repair", "executor"):
         del data[name]
     for name in SINCE_FIRST:
         if getattr(config, name) == config.__dataclass_fields__[name].default:

@@ -62,7 +62,7 @@ def _read_columns(values: Numbers) -> Numbers:
     x = first / np.linalg.norm(first, axis=-1, keepdims=True)
     y = second - (x * second).sum(axis=-1, keepdims=True) * x
     y = y / np.linalg.norm(y, axis=-1, keepdims=True)
-    return rotations.from_matrix(np.stack([x, y, np.cross(x, y)], axis=-1))
+    return np.asarray(rotations.from_matrix(np.stack([x, y, np.cross(x, y)], axis=-1)))
 
 
 def _write_columns(quaternion: Numbers) -> Numbers:

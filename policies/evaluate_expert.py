@@ -34,6 +34,8 @@ class EvaluateExpertConfig:
     preset: str = "physical"
     # Physics engine.
     engine: str = "mujoco"
+    # Device of an engine that has a choice, "cuda:0" or "cpu".
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def measure(policy: Policy, config: EvaluateExpertConfig, *, task: str) -> Exper
     """Return the score of `policy` on `config.episodes` validation episodes of `task`."""
     if config.episodes < 1:
         raise UserError(f"episodes = {config.episodes}: at least one episode must be run; an empty evaluation is none.")
-    env = make_env(task, n=min(WORLDS, config.episodes), engine=config.engine, preset=config.preset)
+    n = min(WORLDS, config.episodes)
+    env = make_env(task, n=n, engine=config.engine, preset=config.preset, device=config.device)
     seeds = [episode_seed("validation", config.seed, i) for i in range(config.episodes)]
     finished: list[Episode] = []
     try:

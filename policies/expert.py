@@ -45,7 +45,7 @@ class ExpertPolicy:
                 f"{rows.shape[1]}. It was trained for another version of the task; train it anew: "
                 f"demomill train-expert {self.task}"
             )
-        return scaled(self._outputs(rows))
+        return np.asarray(scaled(self._outputs(rows)))
 
     def _outputs(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return network outputs (k, 7) of observations (k, p).

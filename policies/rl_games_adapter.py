@@ -36,6 +36,7 @@ from policies.rl_games_state import Keeper, put_back, taken
 from sim.conventions import scaled
 from sim.streams import episode_seed, generator
 from tasks.env import TaskEnv
+from tasks.tensor_env import TensorEnv
 
 
 @dataclass
@@ -45,23 +46,29 @@ class Tally:
     episodes: int = 0
     successes: int = 0
     steps: int = 0
-    terms: dict[str, float] = field(default_factory=dict)
+    # Sums over the steps of each term's mean: numbers, or tensors of no dimension.
+    terms: dict[str, Any] = field(default_factory=dict)
 
 
 class TaskVecEnv(IVecEnv):  # type: ignore[misc]
-    """A batched task as rl_games wants it: tensors in and out, worlds reset by themselves, time-outs told apart."""
+    """A batched task as rl_games wants it: tensors in and out, worlds reset by themselves, time-outs told apart.
 
-    def __init__(self, env: TaskEnv, *, seed: int, begun: int = 0) -> None:
+    The tensors are on the environment's device: a TensorEnv's never leave it, a TaskEnv's share memory with numpy.
+    """
+
+    def __init__(self, env: TaskEnv | TensorEnv, *, seed: int, begun: int = 0) -> None:
         """Wrap `env`; the k-th episode begun has the train seed (seed, k), counted from `begun`."""
         self._env, self._seed, self.begun = env, seed, begun
-        width = env.privileged().shape[1]
+        shown = torch.as_tensor(env.privileged())
+        self.device = shown.device
         self._info = {
-            "observation_space": gymnasium.spaces.Box(-np.inf, np.inf, (width,), dtype=np.float32),
+            "observation_space": gymnasium.spaces.Box(-np.inf, np.inf, (shown.shape[1],), dtype=np.float32),
             "action_space": gymnasium.spaces.Box(-1.0, 1.0, (7,), dtype=np.float32),
         }
         # The first episodes end at staggered times, so that resets spread over the steps.
-        self._limits = generator(seed, "stagger").integers(1, env.spec.horizon + 1, size=env.n)
-        self._age = np.zeros(env.n, dtype=np.intp)
+        limits = generator(seed, "stagger").integers(1, env.spec.horizon + 1, size=env.n)
+        self._limits = torch.as_tensor(limits, device=self.device)
+        self._age = torch.zeros_like(self._limits)
         self.tally = Tally()
 
     def get_env_info(self) -> dict[str, Any]:
@@ -71,41 +78,42 @@ class TaskVecEnv(IVecEnv):  # type: ignore[misc]
     def reset(self) -> torch.Tensor:
         """Begin an episode in every world and return observations (n, p)."""
         self._begin(np.arange(self._env.n))
-        return torch.from_numpy(self._env.privileged())
+        return torch.as_tensor(self._env.privileged())
 
     def _begin(self, worlds: NDArray[np.intp]) -> None:
         seeds = [episode_seed("train", self._seed, self.begun + i) for i in range(len(worlds))]
         self.begun += len(worlds)
-        self._age[worlds] = 0
+        self._age[torch.as_tensor(worlds, device=self.device)] = 0
         self._env.reset(worlds, seeds)
 
     def step(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]]:
         """Step all worlds; a world that ended shows the first observation of its next episode."""
-        step = self._env.step(scaled(actions.numpy()))
+        stays = isinstance(self._env, TensorEnv)
+        step = self._env.step(scaled(actions if stays else actions.numpy()))
         self._age += 1
-        broken = np.zeros(self._env.n, dtype=np.bool_)
+        broken = torch.zeros(self._env.n, dtype=torch.bool, device=self.device)
         broken[list(step.errors)] = True
         early = self._age >= self._limits
-        terminated, truncated = step.terminated | broken, step.truncated | early
+        terminated, truncated = torch.as_tensor(step.terminated) | broken, torch.as_tensor(step.truncated) | early
         done = terminated | truncated
-        self._count(step.success, step.terms, full=done & ~early)
-        worlds = np.flatnonzero(done)
+        self._count(torch.as_tensor(step.success), step.terms, full=done & ~early)
+        worlds = torch.nonzero(done)[:, 0]
         if len(worlds):
             self._limits[worlds] = self._env.spec.horizon + 1
-            self._begin(worlds)
-        infos = {"time_outs": torch.from_numpy(truncated & ~terminated)}
-        reward = torch.from_numpy(step.reward.astype(np.float32))
-        return torch.from_numpy(self._env.privileged()), reward, torch.from_numpy(done), infos
+            self._begin(worlds.cpu().numpy())
+        reward = torch.as_tensor(step.reward).to(torch.float32)
+        return torch.as_tensor(self._env.privileged()), reward, done, {"time_outs": truncated & ~terminated}
 
-    def _count(
-        self, success: NDArray[np.bool_], terms: Mapping[str, NDArray[np.float64]], *, full: NDArray[np.bool_]
-    ) -> None:
-        """Add this step to the tally; episodes that were cut short at the start do not count."""
+    def _count(self, success: torch.Tensor, terms: Mapping[str, Any], *, full: torch.Tensor) -> None:
+        """Add this step to the tally; episodes that were cut short at the start do not count.
+
+        The sums of the terms stay on the device until somebody reads them.
+        """
         self.tally.episodes += int(full.sum())
         self.tally.successes += int((success & full).sum())
         self.tally.steps += 1
         for name, values in terms.items():
-            self.tally.terms[name] = self.tally.terms.get(name, 0.0) + float(values.mean())
+            self.tally.terms[name] = self.tally.terms.get(name, 0.0) + values.mean()
 
 
 class _Observer(AlgoObserver):  # type: ignore[misc]
@@ -143,7 +151,7 @@ class _Observer(AlgoObserver):  # type: ignore[misc]
             success=tally.successes / tally.episodes,
             episodes=tally.episodes,
             steps_per_second=steps / seconds,
-            terms={name: total / tally.steps for name, total in tally.terms.items()},
+            terms={name: float(total) / tally.steps for name, total in tally.terms.items()},
         )
         if self._keeper is not None:
             self._keeper.note(progress, lambda: taken(self.algo), begun=self._env.begun)
@@ -152,7 +160,7 @@ class _Observer(AlgoObserver):  # type: ignore[misc]
 
 
 def train(
-    env: TaskEnv,
+    env: TaskEnv | TensorEnv,
     *,
     seed: int,
     max_steps: int,
@@ -174,7 +182,8 @@ def train(
     with tempfile.TemporaryDirectory() as scratch:
         epochs = max(1, (max_steps - done) // (16 * env.n))
         folder = tensorboard or Path(scratch)
-        params = network_params(worlds=env.n, seed=seed, max_epochs=epochs, folder=folder)
+        device = str(vec_env.device)
+        params = network_params(worlds=env.n, seed=seed, max_epochs=epochs, folder=folder, device=device)
         runner = Runner(algo_observer=observer)
         with (Path(scratch) / "rl_games.log").open("w") as log, contextlib.redirect_stdout(log):
             runner.load({"params": params})

@@ -9,7 +9,7 @@ ENV_NAME = "demomill"
 """Name under which the worlds are registered with rl_games."""
 
 
-def network_params(*, worlds: int, seed: int, max_epochs: int, folder: Path) -> dict[str, Any]:
+def network_params(*, worlds: int, seed: int, max_epochs: int, folder: Path, device: str) -> dict[str, Any]:
     """Return rl_games' configuration: PPO with a [256, 128, 64] ELU network and an adaptive learning rate."""
     return {
         "seed": seed + 1,
@@ -35,13 +35,13 @@ def network_params(*, worlds: int, seed: int, max_epochs: int, folder: Path) -> 
             "full_experiment_name": ENV_NAME,
             "train_dir": str(folder),
             "env_name": ENV_NAME,
-            "device": "cpu",
-            "device_name": "cpu",
+            "device": device,
+            "device_name": device,
             "torch_compile": False,
             "ppo": True,
             "num_actors": worlds,
             "horizon_length": 16,
-            "minibatch_size": min(2048, worlds * 16),
+            "minibatch_size": min(max(2048, worlds * 4) if worlds > 1024 else 2048, worlds * 16),
             "mini_epochs": 4,
             "max_epochs": max_epochs,
             "save_frequency": 0,

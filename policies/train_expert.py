@@ -20,7 +20,7 @@ from sim.jobs import from_mapping
 from sim.progress import ProgressLine
 from sim.streams import episode_seed
 from tasks.catalogue import load_task
-from tasks.env import make_env
+from tasks.tensor_env import make_training_env
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class TrainExpertConfig:
     episodes: int = 1000
     # Physics engine.
     engine: str = "mujoco"
+    # Device of an engine that has a choice, "cuda:0" or "cpu": worlds and training stay on it.
+    device: str | None = None
     # Randomization preset of the training worlds; experts see no pixels.
     preset: str = "physical"
     # Write TensorBoard files into the folder.
@@ -71,7 +73,8 @@ def train_expert(config: TrainExpertConfig) -> TrainExpertResult:
         return done
     weights, curve = _learn(config, folder, task.id)
     draft = ExpertPolicy(weights, spec=draft_spec(task.id), task=task.id)
-    score = measure(draft, EvaluateExpertConfig(task.id, episodes=config.episodes, engine=config.engine), task=task.id)
+    measured = EvaluateExpertConfig(task.id, episodes=config.episodes, engine=config.engine, device=config.device)
+    score = measure(draft, measured, task=task.id)
     record = {
         "task": task.id,
         "task_digest": task.digest(),
@@ -109,7 +112,7 @@ def _learn(config: TrainExpertConfig, folder: Path, task: str) -> tuple[dict[str
     from policies.rl_games_state import Keeper
 
     keeper = Keeper(folder, identity=_identity(config, task))
-    env = make_env(task, n=config.worlds, engine=config.engine, preset=config.preset)
+    env = make_training_env(task, n=config.worlds, engine=config.engine, preset=config.preset, device=config.device)
     curve = list(keeper.state.curve) if keeper.state else []
     with ProgressLine(f"train {task}", unit="steps") as line:
 
@@ -143,7 +146,7 @@ def _command(config: TrainExpertConfig, task: str) -> str:
     return (
         f"demomill train-expert {task} --seed {config.seed} --worlds {config.worlds} --max-steps {config.max_steps} "
         f"--goal {config.goal} --patience {config.patience} --episodes {config.episodes} "
-        f"--engine {config.engine} --preset {config.preset}"
+        f"--engine {config.engine} --preset {config.preset}" + (f" --device {config.device}" if config.device else "")
     )
 
 

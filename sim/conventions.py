@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from sim.errors import UserError, nearest
+from sim.state import Array
 
 TCP_OFFSET = 0.1034
 """Distance from the Panda hand frame to the tool centre point along the hand's z, m (franka_description)."""
@@ -157,11 +159,12 @@ def _mapped(part: slice, function: Adapter) -> Adapter:
     return apply
 
 
-def scaled(outputs: NDArray[Any]) -> NDArray[np.float64]:
-    """Return canonical actions (n, 7) of actions in [-1, 1], clipped; a gripper above 0 is open, else closed."""
-    clipped = np.clip(np.asarray(outputs, dtype=np.float64), -1.0, 1.0)
-    gripper = (clipped[:, 6:] > 0).astype(np.float64)
-    return np.concatenate([clipped[:, :3] * POSITION_LIMIT, clipped[:, 3:6] * ROTATION_LIMIT, gripper], axis=1)
+def scaled(outputs: Array) -> Array:
+    """Return canonical actions (n, 7), float64, of actions that are clipped to [-1, 1]; a gripper above 0 is open."""
+    xp = array_namespace(outputs)
+    clipped = xp.clip(xp.astype(outputs, xp.float64), -1.0, 1.0)
+    gripper = xp.astype(clipped[:, 6:] > 0, xp.float64)
+    return xp.concat([clipped[:, :3] * POSITION_LIMIT, clipped[:, 3:6] * ROTATION_LIMIT, gripper], axis=-1)
 
 
 def to_json(convention: Convention) -> dict[str, Any]:

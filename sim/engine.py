@@ -79,9 +79,7 @@ WITH_DEVICE = ("mujoco_warp",)
 """Engines that can be put on a device of choice."""
 
 
-def make_engine(
-    name: str, scene: Scene, *, n: int, threads: int | None = None, device: str | None = None
-) -> Engine:
+def make_engine(name: str, scene: Scene, *, n: int, threads: int | None = None, device: str | None = None) -> Engine:
     """Return the engine `name` with `n` worlds of `scene`; `device` is for engines that offer a choice."""
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)

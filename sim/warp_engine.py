@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +33,18 @@ BOUND = 1e10
 """A position, velocity or acceleration beyond this has diverged: MuJoCo's own limit (mjMAXVAL)."""
 
 
+class Moment(NamedTuple):
+    """What is kept of all worlds after a control step; a world that has diverged keeps what last was sound."""
+
+    # Time (n,), s; generalized positions (n, nq) and velocities (n, nv).
+    time: torch.Tensor
+    qpos: torch.Tensor
+    qvel: torch.Tensor
+    # Contact force (n,), N, and deepest overlap (n,), m.
+    contact: torch.Tensor
+    depth: torch.Tensor
+
+
 class WarpEngine:
     """n worlds of one scene on one device. `threads` means nothing here: a GPU has its own, the CPU device uses one."""
 
@@ -53,6 +65,7 @@ class WarpEngine:
         )
         self._worlds = _built(scene, n, self.device)
         self._home = self._tensor(scene.home)
+        self._now: Moment
         self._diverged = torch.zeros(n, dtype=torch.bool, device=self.device)
         self._any_diverged = False
         self._response, self._table = self._tensor(np.ones(n)), self._tensor(np.zeros(n))
@@ -60,6 +73,7 @@ class WarpEngine:
         self._nominal = scene.nominal()
         self._parked = self._tensor(start_positions(scene, self._nominal))
         everyone = np.arange(n)
+        self._keep(self._read(self._table, self._table))
         self.reset(everyone, [self._nominal] * n)
         self._worlds.prepare()
         self.reset(everyone, [self._nominal] * n)
@@ -78,74 +92,78 @@ class WarpEngine:
             self._half_sizes[item.name][index] = self._tensor([chosen[f"{item.name}.half_size"] for chosen in values])
         self._diverged[index] = False
         self._any_diverged = self._any_diverged and bool(self._diverged.any())
-        worlds = self._worlds
         fresh = torch.zeros(self.n, dtype=torch.bool, device=self.device)
         fresh[index] = True
-        self._remember(worlds.time, worlds.qpos, worlds.qvel, torch.zeros_like(worlds.time), taken=fresh)
+        nothing = torch.zeros(self.n, device=self.device)
+        self._keep(self._read(nothing, nothing), taken=fresh)
 
     def step(self, actions: Array) -> State:
         """Execute canonical actions (n, 7), numpy or torch, for one control step."""
         wanted = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
-        wanted = clip_action(torch.where(self._diverged[:, None], 0.0, wanted))
+        # Warp would clamp what is not a number to the largest force.
+        sound = torch.isfinite(wanted).all(dim=1)
+        wanted = clip_action(torch.where((self._diverged | ~sound)[:, None], 0.0, wanted))
         moved = wanted[:, :6] * self._response[:, None]
-        q = self._qpos[:, :ARM]
+        q = self._now.qpos[:, :ARM]
         targets = joint_targets(q, self._kinematics, moved, self._home)
         fingers = wanted[:, 6:] * (OPENING_MAX / 2)
         self._worlds.advance(torch.cat([targets, fingers.expand(-1, FINGERS)], dim=1))
-        self._accept()
+        self._accept(sound)
         return self.state()
 
-    def _accept(self) -> None:
-        """Take over the new states; worlds that have diverged stay where they last were sound."""
+    def _accept(self, sound: torch.Tensor) -> None:
+        """Take over the new states; worlds that have diverged, or were not `sound` (n,), stay where they last were."""
         worlds = self._worlds
-        sound = worlds.within(BOUND)
-        lost = ~(sound | self._diverged)
+        lost = ~(sound & worlds.within(BOUND)) & ~self._diverged
         self._diverged |= lost
         if bool(lost.any()):
             self._any_diverged = True
             ids = torch.nonzero(lost)[:, 0].cpu().numpy()
             self._worlds.write(ids, [self._nominal] * len(ids))
-        if self._any_diverged:
-            index = torch.nonzero(self._diverged)[:, 0]
-            contact = torch.where(self._diverged, 0.0, worlds.contact_force())
-            self._remember(worlds.time, worlds.qpos, worlds.qvel, contact, taken=~self._diverged)
-            worlds.place(index, self._parked.expand(len(index), -1))
-        else:
-            self._remember(worlds.time, worlds.qpos, worlds.qvel, worlds.contact_force(), taken=None)
+        now = self._read(worlds.contact_force(), worlds.depth.clone())
+        if not self._any_diverged:
+            self._keep(now)
+            return
+        self._keep(now, taken=~self._diverged)
+        self._now = self._now._replace(contact=torch.where(self._diverged, 0.0, self._now.contact))
+        index = torch.nonzero(self._diverged)[:, 0]
+        worlds.place(index, self._parked.expand(len(index), -1))
 
-    def _remember(
-        self, time: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor, contact: torch.Tensor, *, taken: Any
-    ) -> None:
-        """Keep copies of the state of the worlds `taken` (n,) bool; None takes all."""
-        if taken is None or not hasattr(self, "_qpos"):
-            self._time, self._qpos, self._qvel, self._contact = time.clone(), qpos.clone(), qvel.clone(), contact
-        else:
-            self._time = torch.where(taken, time, self._time)
-            self._qpos = torch.where(taken[:, None], qpos, self._qpos)
-            self._qvel = torch.where(taken[:, None], qvel, self._qvel)
-            self._contact = torch.where(taken, contact, self._contact)
-        self._kinematics = panda.forward(self._qpos[:, :ARM])
+    def _read(self, contact: torch.Tensor, depth: torch.Tensor) -> Moment:
+        """Return a copy of what the worlds show now, with the given forces and depths."""
+        worlds = self._worlds
+        return Moment(worlds.time.clone(), worlds.qpos.clone(), worlds.qvel.clone(), contact, depth)
+
+    def _keep(self, now: Moment, *, taken: torch.Tensor | None = None) -> None:
+        """Keep `now` of the worlds `taken` (n,), bool; None takes all."""
+        if taken is not None:
+            pairs = zip(now, self._now, strict=True)
+            now = Moment(*(torch.where(taken.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs))
+        self._now = now
+        self._kinematics = panda.forward(now.qpos[:, :ARM])
 
     def state(self) -> State:
         """Return the state of all worlds: tensors on the device, which later steps do not change."""
+        now = self._now
         poses, twists = {}, {}
         for i, item in enumerate(self.scene.objects):
             p, v = ARM + FINGERS + 7 * i, ARM + FINGERS + 6 * i
-            poses[item.name] = self._qpos[:, p : p + 7]
+            poses[item.name] = now.qpos[:, p : p + 7]
             # MuJoCo gives a free joint's angular velocity in the body's frame.
-            angular = rotate(poses[item.name][:, 3:], self._qvel[:, v + 3 : v + 6])
-            twists[item.name] = torch.cat([self._qvel[:, v : v + 3], angular], dim=1)
+            angular = rotate(poses[item.name][:, 3:], now.qvel[:, v + 3 : v + 6])
+            twists[item.name] = torch.cat([now.qvel[:, v : v + 3], angular], dim=1)
         return State(
-            time=self._time,
-            q=self._qpos[:, :ARM],
-            qd=self._qvel[:, :ARM],
+            time=now.time,
+            q=now.qpos[:, :ARM],
+            qd=now.qvel[:, :ARM],
             tcp=torch.cat([self._kinematics.position, from_matrix(self._kinematics.rotation)], dim=1),
-            opening=self._qpos[:, ARM] + self._qpos[:, ARM + 1],
+            opening=now.qpos[:, ARM] + now.qpos[:, ARM + 1],
             poses=poses,
             twists=twists,
             half_sizes={name: sizes.clone() for name, sizes in self._half_sizes.items()},
             table=self._table.clone(),
-            contact=self._contact,
+            contact=now.contact,
+            depth=now.depth,
         )
 
     def diverged(self) -> NDArray[np.bool_]:
@@ -154,7 +172,7 @@ class WarpEngine:
 
     def positions(self) -> NDArray[np.float64]:
         """Return the generalized positions (n, nq), in the order of the engine 'mujoco'."""
-        return self._qpos.cpu().numpy().astype(np.float64)
+        return np.array(self._now.qpos.cpu().numpy(), dtype=np.float64)
 
     def close(self) -> None:
         """Give the device's memory back."""
@@ -175,8 +193,8 @@ def chosen_device(name: str | None) -> str:
         )
     if wanted != "cpu" and not torch.cuda.is_available():
         raise UserError(
-            f"Warp sees {name!r}, but this torch ({torch.__version__}) is built without CUDA. Install the CUDA build of "
-            "torch, or name --device cpu."
+            f"Warp sees {name!r}, but this torch ({torch.__version__}) is built without CUDA. Install the CUDA build "
+            "of torch, or name --device cpu."
         )
     return wanted
 

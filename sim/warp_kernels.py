@@ -1,17 +1,17 @@
-"""The Warp kernels of our own: one removes impossible contacts, one notes whether the buffers were large enough."""
+"""The Warp kernels of our own: one judges contacts, one notes whether the buffers were large enough."""
 
 from typing import Any
 
 import mujoco_warp as mjw
 import warp as wp
 
-SLACK = wp.constant(1e-5)
+SLACK = wp.constant(1e-5)  # type: ignore[no-untyped-call]
 """How much deeper than the overlap of two boxes a contact may be, m: rounding."""
 
-NEVER = wp.constant(1e6)
+NEVER = wp.constant(1e6)  # type: ignore[no-untyped-call]
 """A contact at this distance, m, does not act."""
 
-BOX = wp.constant(int(mjw.GeomType.BOX))
+BOX = wp.constant(int(mjw.GeomType.BOX))  # type: ignore[no-untyped-call]
 
 
 @wp.func
@@ -21,8 +21,30 @@ def _reach(size: wp.vec3, rotation: wp.mat33, normal: wp.vec3):  # type: ignore[
     return size[0] * wp.abs(local[0]) + size[1] * wp.abs(local[1]) + size[2] * wp.abs(local[2])
 
 
+@wp.func
+def _impossible(  # type: ignore[no-untyped-def]
+    a: wp.int32,
+    b: wp.int32,
+    world: wp.int32,
+    distance: wp.float32,
+    frame: wp.mat33,
+    types: wp.array(dtype=wp.int32),  # type: ignore[valid-type]
+    sizes: wp.array2d(dtype=wp.vec3),  # type: ignore[valid-type]
+    positions: wp.array2d(dtype=wp.vec3),  # type: ignore[valid-type]
+    rotations: wp.array2d(dtype=wp.mat33),  # type: ignore[valid-type]
+):
+    """Return whether two boxes touch deeper than they overlap along the contact's normal."""
+    if a < 0 or b < 0 or types[a] != BOX or types[b] != BOX:
+        return False
+    normal = wp.vec3(frame[0, 0], frame[0, 1], frame[0, 2])
+    apart = wp.abs(wp.dot(positions[world, b] - positions[world, a], normal))
+    row = world % sizes.shape[0]
+    reach = _reach(sizes[row, a], rotations[world, a], normal) + _reach(sizes[row, b], rotations[world, b], normal)
+    return distance < apart - reach - SLACK
+
+
 @wp.kernel
-def _drop_impossible(  # type: ignore[no-untyped-def]
+def _look_at_contacts(  # type: ignore[no-untyped-def]
     count: wp.array(dtype=wp.int32),  # type: ignore[valid-type]
     geoms: wp.array(dtype=wp.vec2i),  # type: ignore[valid-type]
     worlds: wp.array(dtype=wp.int32),  # type: ignore[valid-type]
@@ -32,22 +54,18 @@ def _drop_impossible(  # type: ignore[no-untyped-def]
     positions: wp.array2d(dtype=wp.vec3),  # type: ignore[valid-type]
     rotations: wp.array2d(dtype=wp.mat33),  # type: ignore[valid-type]
     distances: wp.array(dtype=wp.float32),  # type: ignore[valid-type]
+    deepest: wp.array(dtype=wp.float32),  # type: ignore[valid-type]
 ):
     contact = wp.tid()
     if contact >= count[0]:
         return
-    a = geoms[contact][0]
-    b = geoms[contact][1]
-    if a < 0 or b < 0 or types[a] != BOX or types[b] != BOX:
-        return
+    pair = geoms[contact]
     world = worlds[contact]
-    frame = frames[contact]
-    normal = wp.vec3(frame[0, 0], frame[0, 1], frame[0, 2])
-    apart = wp.abs(wp.dot(positions[world, b] - positions[world, a], normal))
-    row = world % sizes.shape[0]
-    reach = _reach(sizes[row, a], rotations[world, a], normal) + _reach(sizes[row, b], rotations[world, b], normal)
-    if distances[contact] < apart - reach - SLACK:
+    distance = distances[contact]
+    if _impossible(pair[0], pair[1], world, distance, frames[contact], types, sizes, positions, rotations):
         distances[contact] = NEVER
+        return
+    wp.atomic_max(deepest, world, -distance)
 
 
 @wp.kernel
@@ -64,18 +82,19 @@ def _note_fill(  # type: ignore[no-untyped-def]
         most_contacts[0] = wp.max(most_contacts[0], wp.max(contacts[0], pairs[0]))
 
 
-def drop_impossible(model: Any, data: Any) -> None:
-    """Switch off contacts between two boxes that are deeper than the boxes overlap along the contact's normal.
+def look_at_contacts(model: Any, data: Any, deepest: Any) -> None:
+    """Raise `deepest` (n,), m, to the deepest overlap of this physics step, and switch off impossible contacts.
 
     MuJoCo's box test tells a tie between two faces and two edges by one part in 1e12. In 32 bits rounding decides, and
-    a cube that lies flat may get a contact 60 cm deep beside its true ones. No true contact exceeds the overlap.
+    a cube that lies flat may get a contact 60 cm deep beside its true ones. No true contact between two boxes is deeper
+    than the boxes overlap along its normal.
     """
     contact = data.contact
     wp.launch(
-        _drop_impossible,
+        _look_at_contacts,
         dim=data.naconmax,
         inputs=[data.nacon, contact.geom, contact.worldid, contact.frame, model.geom_type, model.geom_size],
-        outputs=[data.geom_xpos, data.geom_xmat, contact.dist],
+        outputs=[data.geom_xpos, data.geom_xmat, contact.dist, deepest],
     )
 
 

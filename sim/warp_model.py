@@ -18,7 +18,6 @@ from sim.errors import UserError
 from sim.mjcf import build_spec
 from sim.model_values import ModelWriter
 from sim.scene import Scene
-from sim.warp_kernels import drop_impossible
 
 PER_WORLD = (
     "body_pos",
@@ -84,12 +83,13 @@ class WarpModel:
         self._writer = ModelWriter(base, scene)
         self._data = mujoco.MjData(base)
         self.model = mjw.put_model(base)
-        self.model.callback.contactfilter = drop_impossible
         self._device = device
         self._fields = {name: getattr(base, name) for name in PER_WORLD if getattr(base, name).size}
         self._rows = {name: self._expand(self.model, name, value, n) for name, value in self._fields.items()}
         mean = np.array([base.stat.meaninertia])
         self._mean_inertia = self._expand(self.model.stat, "meaninertia", mean[0], n)
+        # Worlds without a NaN in their row: Warp clamps forces, and a NaN would come out as the largest one.
+        self.finite = torch.ones(n, dtype=torch.bool, device=device)
         used = {field.name for field in dataclasses.fields(mjw.Model)}
         self._shared = [name for name in sorted(used - set(PER_WORLD)) if _is_numbers(getattr(base, name, None))]
         self.static = np.flatnonzero(base.body_weldid[base.geom_bodyid] == 0)
@@ -127,6 +127,8 @@ class WarpModel:
             for name, row in rows.items():
                 self._rows[name][index] = torch.as_tensor(row, device=self._device)
             self._mean_inertia[index] = torch.as_tensor(mean, device=self._device)
+            whole = np.all([np.isfinite(row).reshape(len(ids), -1).all(axis=1) for row in rows.values()], axis=0)
+            self.finite[index] = torch.as_tensor(whole, device=self._device)
         return still
 
     def _refuse_others(self) -> None:

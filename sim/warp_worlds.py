@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sim.engine import Values
 from sim.errors import UserError
 from sim.scene import Scene
-from sim.warp_kernels import note_fill
+from sim.warp_kernels import look_at_contacts, note_fill
 from sim.warp_model import WarpModel, base_model, most_contacts
 
 TOUCHED = ("hand", "left_finger", "right_finger")
@@ -23,7 +23,11 @@ TOUCHED = ("hand", "left_finger", "right_finger")
 
 
 class WarpWorlds:
-    """Model, data and launches. Attributes time (n,), qpos (n, nq), qvel (n, nv) are Warp's own memory, as tensors."""
+    """Model, data and launches.
+
+    Its tensors time (n,), qpos (n, nq), qvel (n, nv) and depth (n,), the deepest overlap of the last control step, are
+    Warp's own memory.
+    """
 
     def __init__(self, scene: Scene, *, n: int, device: str) -> None:
         """Allocate everything on `device`."""
@@ -34,7 +38,10 @@ class WarpWorlds:
             self._model = WarpModel(base, scene, n=n, device=device)
             self._data = mjw.make_data(base, nworld=n, naconmax=self._contacts, njmax=self._rows)
             self._most_contacts, self._most_rows = wp.zeros(1, dtype=wp.int32), wp.zeros(n, dtype=wp.int32)
+            self._deepest = wp.zeros(n, dtype=wp.float32)
+        self._model.model.callback.contactfilter = self._look
         data = self._data
+        self.depth = wp.to_torch(self._deepest)
         self.time, self.qpos, self.qvel = wp.to_torch(data.time), wp.to_torch(data.qpos), wp.to_torch(data.qvel)
         self._control, self._acceleration = wp.to_torch(data.ctrl), wp.to_torch(data.qacc)
         self._warmstart = wp.to_torch(data.qacc_warmstart)
@@ -43,6 +50,10 @@ class WarpWorlds:
         touched = np.isin(base.geom_bodyid, [base.body(name).id for name in TOUCHED])
         self._touched = torch.as_tensor(touched, device=device)
         self._graph: Any = None
+
+    def _look(self, model: Any, data: Any) -> None:
+        """Judge the contacts of one physics step; MuJoCo Warp calls this between collision and constraints."""
+        look_at_contacts(model, data, self._deepest)
 
     def write(self, ids: NDArray[np.intp], values: Sequence[Values]) -> None:
         """Write masses, sizes, frictions ... of world `ids[k]`, and where its immovable shapes stand.
@@ -83,13 +94,13 @@ class WarpWorlds:
         self._control.copy_(controls)
         # The solver starts from rest, as in the CPU engine: a step depends on state and action alone.
         self._warmstart.zero_()
-        for most in self._fill:
+        for most in (*self._fill, self.depth):
             most.zero_()
         if self._device == "cpu":
             with wp.ScopedDevice("cpu"):
                 self._launch()
             return
-        stream = wp.stream_from_torch(torch.cuda.current_stream(self._device))
+        stream: Any = wp.stream_from_torch(torch.cuda.current_stream(self._device))  # type: ignore[no-untyped-call]
         with wp.ScopedDevice(self._device), wp.ScopedStream(stream):
             if self._graph is None:
                 self._launch()
@@ -107,10 +118,10 @@ class WarpWorlds:
                 f"The contact buffer of the engine 'mujoco_warp' overflowed: {int(contacts[0])} contacts, room for "
                 f"{self._contacts} in {len(rows)} worlds. What was computed since is wrong. Use --engine mujoco."
             )
-        sound = rows <= self._rows
+        sound: torch.Tensor = self._model.finite & (rows <= self._rows)
         for values in (self.qpos, self.qvel, self._acceleration):
             # A comparison with NaN is false.
-            sound &= (torch.abs(values) < bound).all(dim=1)
+            sound = sound & (torch.abs(values) < bound).all(dim=1)
         return sound
 
     def contact_force(self) -> torch.Tensor:
@@ -140,6 +151,11 @@ class WarpWorlds:
 
 
 def row_limit(model: mujoco.MjModel) -> int:
-    """Return the room for constraint rows per world: four per contact, of which a world never has them all at once."""
+    """Return the room for constraint rows per world.
+
+    Four rows per contact; of the contacts that are possible a world never has them all at once. A lift needs 48. A
+    world that needs more than there is room for counts as diverged.
+    """
+    free = int(np.count_nonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE))
     limits = int(np.count_nonzero(model.jnt_limited))
-    return min(4 * most_contacts(model) + limits, 256)
+    return min(4 * most_contacts(model) + limits, 64 + 96 * max(free, 1))

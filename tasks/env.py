@@ -12,6 +12,7 @@ from sim.conventions import CANONICAL, OPENING_MAX, POSITION_LIMIT, ROTATION_LIM
 from sim.engine import Engine, Values, make_engine
 from sim.episodes import EnvSpec, Ids, Images, Observation, Resting, Step
 from sim.errors import UserError
+from sim.host_engine import on_host
 from sim.rotations import canonical_sign, wxyz_to_xyzw
 from sim.scene import Value
 from sim.soundness import faults
@@ -241,8 +242,9 @@ def make_env(
     preset: str = "train",
     threads: int | None = None,
     image_size: int = 256,
+    device: str | None = None,
 ) -> TaskEnv:
     """Return `n` worlds of the task `name` under a randomization preset."""
     task = load_task(name)
-    worlds = make_engine(engine, task.scene, n=n, threads=threads)
-    return TaskEnv(task, worlds, preset=preset, image_size=image_size)
+    worlds = make_engine(engine, task.scene, n=n, threads=threads, device=device)
+    return TaskEnv(task, on_host(worlds), preset=preset, image_size=image_size)

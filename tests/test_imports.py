@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ("sim", "tasks", "datagen", "policies", "bench", "demomill")
 FENCES = {
     "isaacgym": "sim/isaacgym_worker/",
-    "torch": ("policies/", "sim/isaacgym_worker/"),
+    "torch": ("policies/", "sim/isaacgym_worker/", "sim/warp_"),
+    "warp": "sim/warp_",
+    "mujoco_warp": "sim/warp_",
     "rl_games": "policies/",
     "tensorboard": "policies/",
     "mani_skill": "bench/hosts/",
@@ -25,7 +27,13 @@ FENCES = {
     "tyro": "demomill.py",
 }
 UNPICKLERS = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
-TRANSITIVE = {"OpenGL": "mujoco", "markupsafe": "jinja2", "sapien": "mani_skill", "google": "protobuf"}
+TRANSITIVE = {
+    "OpenGL": "mujoco",
+    "markupsafe": "jinja2",
+    "sapien": "mani_skill",
+    "google": "protobuf",
+    "warp": "warp_lang",
+}
 """Import name -> the declared package that brings it."""
 
 UNLISTED = {"isaacgym"}
