@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from sim.conventions import OPENING_MAX, POSITION_LIMIT, ROTATION_LIMIT
 from sim.rotations import to_matrix
@@ -120,7 +120,7 @@ GRASP_WEIGHTS = {"reach": 1.0, "reach_fine": 0.5, "align": 0.5, "close": 0.5, "g
 def motion_terms(state: State, action: Array, previous: Array) -> dict[str, Array]:
     """Return terms that keep the hand upright and its motion calm and smooth."""
     xp = array_namespace(state.q)
-    unit = xp.asarray([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3 + [1.0])
+    unit = xp.asarray([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3 + [1.0], device=device(action))
     effort = xp.sum((action[:, :6] / unit[:6]) ** 2, axis=-1)
     change = xp.sum(((action - previous) / unit) ** 2, axis=-1)
     return {
