@@ -50,6 +50,7 @@ def test_the_row_of_a_world_is_the_cpu_engines_model_of_it():
 
 def test_what_all_worlds_share_cannot_be_varied():
     made = warp_model.WarpModel(warp_model.base_model(TASK.scene), TASK.scene, n=2, device="cpu")
+    made.write(np.array([1]), drawn(1))
     made._scratch.geom_condim[:] = 4
     with pytest.raises(UserError, match="cannot vary geom_condim from world to world"):
         made.write(np.array([1]), drawn(1))
