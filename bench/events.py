@@ -43,6 +43,10 @@ BELOW_TABLE = 0.1
 """Depth below the table top at which an object has fallen off it, m."""
 
 
+REACH_SLOPE = 5.0
+"""Slope of the tasks' term "reach", 1 - tanh(slope * distance), 1/m: it tells the distance to a handle."""
+
+
 @dataclass(frozen=True)
 class Hold:
     """One time that an object was in the hand."""
@@ -58,8 +62,8 @@ class Hold:
 class Events:
     """The measured events of one episode; steps count from 0, the state after the reset."""
 
-    # Smallest distance between TCP and target's centre, m, and the first step within `REACHED`.
-    closest: float
+    # Smallest distance between TCP and target's centre, m, and the first step within `REACHED`. None: not measured.
+    closest: float | None
     reached: int | None
     # Smallest distance between TCP and target's centre while the gripper closed, m; None if it never closed.
     closed_at: float | None
@@ -92,21 +96,33 @@ def measure_events(episode: Episode, *, target: str) -> Events:
     }
     tcp, table = (np.asarray(episode.traces[name], dtype=np.float64) for name in ("tcp", "table"))
     others = {name: poses for name, poses in objects.items() if name != target and not _gone(poses[:1], table[:1])}
-    distances = {name: _distance(tcp, poses) for name, poses in {target: objects[target], **others}.items()}
+    path = objects.get(target)
+    distances = {target: _reach_distance(episode) if path is None else _distance(tcp, path)}
+    distances |= {name: _distance(tcp, poses) for name, poses in others.items()}
     near = np.flatnonzero(distances[target] <= REACHED)
     closing = closing_steps(np.asarray(episode.states[:, 7], dtype=np.float64))
     nearest = {name: float(values[closing].min()) for name, values in distances.items() if len(closing)}
     first = min(nearest, key=lambda name: nearest[name]) if nearest else target
+    closest = float(distances[target].min())
     return Events(
-        closest=float(distances[target].min()),
+        closest=closest if np.isfinite(closest) else None,
         reached=int(near[0]) if len(near) else None,
-        closed_at=nearest.get(target),
+        closed_at=nearest[target] if np.isfinite(nearest.get(target, np.inf)) else None,
         closed_on=first if first != target and nearest[first] <= REACHED else None,
-        holds=holds(tcp, objects[target]),
+        holds=() if path is None else holds(tcp, path),
         held_others=tuple(name for name, poses in others.items() if holds(tcp, poses)),
         knocked=tuple(name for name, poses in others.items() if _knocked(poses)),
-        lost=_gone(objects[target], table),
+        lost=path is not None and _gone(path, table),
     )
+
+
+def _reach_distance(episode: Episode) -> Samples:
+    """Return the distance (T + 1,) m between TCP and a target without a pose, by its reach term; infinite if untold."""
+    if "reach" not in episode.terms:
+        return np.full(episode.length + 1, np.inf)
+    reach = np.clip(np.asarray(episode.terms["reach"], dtype=np.float64), 1e-6, 1.0)
+    distance = np.arctanh(1.0 - reach) / REACH_SLOPE
+    return np.concatenate([distance[:1], distance])
 
 
 def _distance(tcp: Samples, poses: Samples) -> Samples:

@@ -43,7 +43,7 @@ def _happened(mode: str, episode: Episode, events: Events) -> bool:
         "dropped": events.drops > 0 and not held_to_the_end,
         "put down": bool(events.holds) and not held_to_the_end,
         "knocked over": bool(events.knocked),
-        "never reached": events.reached is None,
+        "never reached": events.reached is None and events.closest is not None,
         "missed grasp": grasps and not events.holds and events.closed_at is not None,
         "timeout": True,
     }[mode]

@@ -62,7 +62,7 @@ def episode_metrics(
     """
     rate = episode.spec.convention.rate
     positions = np.asarray(episode.traces["tcp"][:, :3], dtype=np.float64)
-    via = np.asarray(episode.traces[f"object/{target}"][0, :3], dtype=np.float64)
+    way = episode.traces.get(f"object/{target}")
     speed = tcp_speed(positions, rate=rate)
     mean, rms = jerk(positions, rate=rate)
     actions, joints = (np.asarray(values, dtype=np.float64) for values in (episode.executed, episode.traces["joints"]))
@@ -73,7 +73,7 @@ def episode_metrics(
         jerk_mean=mean,
         jerk_rms=rms,
         action_change=action_change(actions),
-        path_ratio=path_ratio(positions, via=via),
+        path_ratio=None if way is None else path_ratio(positions, via=np.asarray(way[0, :3], dtype=np.float64)),
         time_to_success=first_time(episode.success, rate=rate),
         time_to_lifted=first_time(lifted, rate=rate),
         progress=progress(events, once=bool(lifted.any()), success=bool(lifted[-1])),

@@ -14,8 +14,13 @@ from bench.failures import MODES, counted, failure, progress, told
 from bench.limits import contact_mean, contact_peak, joint_share, velocity_share, workspace_share
 from bench.metrics import chunk_jump
 from bench.record import judged
+from sim.baselines import RandomPolicy
 from sim.conventions import CANONICAL
 from sim.episodes import EnvSpec, Episode
+from sim.rollouts import rollout
+from sim.streams import episode_seed
+from tasks.catalogue import TASKS
+from tasks.env import make_env
 
 STEPS = 60
 TABLE = 0.0
@@ -203,3 +208,15 @@ def test_jumps_at_the_borders_of_chunks():
 def test_an_episode_with_an_error_has_no_failure():
     episode = replace(_episode(FAR, REST), error="diverged")
     assert "failure" not in judged("h", "p", episode, target="cube")
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_every_task_has_measurable_episodes(name):
+    env = make_env(name, n=2, preset="physical")
+    seeds = [episode_seed("benchmark", 0, k) for k in range(2)]
+    for episode in rollout(env, RandomPolicy(0), seeds):
+        record = judged("demomill:x", "random", episode, target=env.task.target)
+        assert record["lifted"] or record["failure"]["mode"] in MODES
+        assert 0.0 <= record["metrics"]["progress"] <= 1.0
+        json.dumps(record, allow_nan=False)
+    env.close()
