@@ -77,11 +77,26 @@ def test_what_cannot_be_chosen(text: str, told: str) -> None:
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_a_part_draws_what_the_whole_draws(name: str) -> None:
     task, seed = load_task(name), episode_seed("train", 2, 5)
-    whole = task.draw(seed, preset="train")
+    whole, still = task.draw(seed, preset="train"), task.draw(seed, preset="none")
     part = task.draw(seed, preset="train[camera, light]")
-    assert part
-    assert set(part) == {path for path in whole if path.split(".")[0] in ("camera", "light")}
-    assert all(whole[path] == value for path, value in part.items())
-    physical = task.draw(seed, preset="train[physical]")
-    assert physical == task.draw(seed, preset="train", visual=False)
-    assert not any(is_visual(path) for path in physical)
+    looks = {path: value for path, value in whole.items() if path.split(".")[0] in ("camera", "light")}
+    assert looks
+    assert part == looks | still, "and the objects are the nominal ones"
+    physical = task.draw(seed, preset="train[-visual]")
+    assert {p: v for p, v in physical.items() if not is_visual(p)} == task.draw(seed, preset="train", visual=False)
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(TASKS) if load_task(name).semantics is not None])
+def test_what_is_meant_is_a_part_of_its_own(name: str) -> None:
+    task, seed = load_task(name), episode_seed("train", 2, 5)
+    meant = task.meaning(seed, preset="train")
+    assert task.meaning(seed, preset="train[semantics]") == meant
+    assert task.meaning(seed, preset="train[-camera]") == meant
+    assert task.meaning(seed, preset="train[camera]") == task.meaning(seed, preset="none")
+    assert task.draw(seed, preset="train[semantics]") == meant.values
+    assert task.sentence(seed, preset="held_out[-camera]") == task.sentence(seed, preset="held_out")
+
+
+def test_a_task_without_semantics_has_no_such_part() -> None:
+    with pytest.raises(UserError, match="names the part 'semantics'"):
+        load_task("lift_cube-v1").draw(1, preset="train[semantics]")
