@@ -171,7 +171,7 @@ def stacked(states: Sequence[State]) -> State:
         values = [getattr(state, entry.name) for state in states]
         if isinstance(values[0], dict):
             joined[entry.name] = {name: np.concatenate([value[name] for value in values]) for name in values[0]}
-        else:
+        elif values[0] is not None:  # What this host does not tell keeps its default.
             joined[entry.name] = np.concatenate(values)
     return State(**joined)
 
