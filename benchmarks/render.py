@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import argparse
 import functools
-import multiprocessing
-import os
+import itertools
 import statistics
 import sys
-import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any
 
+from contest import Contestant, Work, contest, ratios, table
+
+ROOT = Path(__file__).parent.parent
 SIZE = 256
 Draw = Callable[[int], Any]
-ROOT = Path(__file__).parent.parent
 
 
 def ours(preset: str) -> Draw:
@@ -74,38 +71,30 @@ def maniskill() -> Draw:
     return lambda k: env._get_obs_sensor_data()["base_camera"]["rgb"].numpy()
 
 
-CONTESTANTS: dict[str, tuple[Callable[[], Draw], int]] = {
-    "ours, 1 process": (functools.partial(ours, "train"), 1),
-    "ours, 2 processes": (functools.partial(ours, "train"), 2),
-    "ours, 1 process, nominal look": (functools.partial(ours, "none"), 1),
-    "robosuite agentview": (robosuite, 1),
-    "ManiSkill base_camera": (maniskill, 1),
+def frames(make: Callable[[], Draw]) -> Work:
+    """Return the work of drawing one frame after another."""
+    draw, numbers = make(), itertools.count()
+
+    def work() -> int:
+        frame = draw(next(numbers))
+        assert frame.shape[-3:] == (SIZE, SIZE, 3), frame.shape
+        return 1
+
+    return work
+
+
+def artist(make: Callable[[], Draw], processes: int = 1) -> Contestant:
+    """Return the contestant that draws what `make` draws."""
+    return Contestant(functools.partial(frames, make), processes)
+
+
+CONTESTANTS = {
+    "ours, 1 process": artist(functools.partial(ours, "train")),
+    "ours, 2 processes": artist(functools.partial(ours, "train"), 2),
+    "ours, 1 process, nominal look": artist(functools.partial(ours, "none")),
+    "robosuite agentview": artist(robosuite),
+    "ManiSkill base_camera": artist(maniskill),
 }
-
-
-def work(make: Callable[[], Draw], pipe: Connection) -> None:
-    """Draw for as many seconds as the pipe asks for, again and again, and answer (frames/s, CPU seconds per frame)."""
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        draw = make()
-        frame = draw(0)
-    assert frame.shape[-3:] == (SIZE, SIZE, 3), frame.shape
-    pipe.send("ready")
-    k = 0
-    while (seconds := pipe.recv()) is not None:
-        began, busy, first = time.perf_counter(), time.process_time(), k
-        while time.perf_counter() - began < seconds:
-            draw(k)
-            k += 1
-        pipe.send(((k - first) / (time.perf_counter() - began), (time.process_time() - busy) / (k - first)))
-
-
-def start(context: SpawnContext, make: Callable[[], Draw]) -> Connection:
-    """Return the pipe to a process that is ready to draw; one that cannot start ends the benchmark with EOFError."""
-    pipe, end = context.Pipe()
-    context.Process(target=work, args=(make, end), daemon=True).start()
-    end.close()
-    pipe.recv()
-    return pipe
 
 
 def main() -> None:
@@ -116,36 +105,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="contestants whose name contains this")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
-    context = multiprocessing.get_context("spawn")
-    teams: dict[str, list[Connection]] = {}
-    for name, (make, count) in CONTESTANTS.items():
-        if options.only in name:
-            teams[name] = [start(context, make) for _ in range(count)]
-    rates: dict[str, list[float]] = {name: [] for name in teams}
-    costs: dict[str, list[float]] = {name: [] for name in teams}
-    for _ in range(options.rounds):
-        for name, team in teams.items():
-            for pipe in team:
-                pipe.send(options.seconds)
-            answers = [pipe.recv() for pipe in team]
-            rates[name].append(sum(rate for rate, _ in answers))
-            costs[name].append(statistics.mean(cost for _, cost in answers))
-    for pipe in (pipe for team in teams.values() for pipe in team):
-        pipe.send(None)
-    report(rates, costs)
-
-
-def report(rates: dict[str, list[float]], costs: dict[str, list[float]]) -> None:
-    """Print frames/s with their range over the rounds, CPU time per frame (all threads), and the ratios."""
-    medians = {name: statistics.median(found) for name, found in rates.items()}
-    for name, found in rates.items():
-        milliseconds = 1e3 * statistics.median(costs[name])
-        span = f"({min(found):.1f} to {max(found):.1f})"
-        print(f"{name:32s} {medians[name]:7.1f} frames/s {span:18s} {milliseconds:7.2f} ms of CPU per frame")
+    chosen = {name: each for name, each in CONTESTANTS.items() if options.only in name}
+    found = contest(chosen, rounds=options.rounds, seconds=options.seconds)
+    print("\n".join(table(found, "frames")))
     for name in ("ours, 1 process", "ours, 2 processes"):
         for other in ("robosuite agentview", "ManiSkill base_camera"):
-            if name in medians and other in medians:
-                print(f"{name} / {other}: {medians[name] / medians[other]:.1f} x")
+            if name in found and other in found:
+                print(f"{name} / {other}: {statistics.median(ratios(found, name, other)):.1f} x")
 
 
 if __name__ == "__main__":
