@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.config import BenchConfig, HostTask, bench_seeds, host_tasks
 from bench.episode_log import EpisodeLog, read_log
 from bench.fleet import run_jobs
+from bench.hosts.host_env import stacked
 from bench.run import EPISODES, RESULTS, START, bench
 from bench.summary import summarize
 from bench.worker import WorkerJob
 from sim.baselines import RandomPolicy
 from sim.errors import UserError
+from sim.state import State
 from sim.streams import split_of
 from tasks.catalogue import load_task
 
@@ -177,8 +181,6 @@ def test_a_convention_that_cannot_be_adapted_is_refused_before_anything_runs(tmp
 
 
 def _five_hertz():
-    from dataclasses import replace
-
     policy = RandomPolicy(0)
     policy.spec = replace(policy.spec, convention=replace(policy.spec.convention, rate=5.0))
     return policy
@@ -190,6 +192,18 @@ def test_a_policy_that_cannot_be_built_in_the_worker_stops_the_run(tmp_path):
     )
     with pytest.raises(RuntimeError, match="invalid literal"):
         list(run_jobs([job], workers=1))
+
+
+def test_states_of_several_worlds_are_one_batch_and_what_is_not_told_stays_untold():
+    one = np.zeros((1, 7))
+    state = State(
+        time=np.zeros(1), q=one, qd=one, tcp=one, opening=np.zeros(1), poses={"cube": one}, twists={"cube": one[:, :6]},
+        half_sizes={"cube": one[:, :3]}, table=np.zeros(1), contact=np.zeros(1),
+    )  # fmt: skip
+    both = stacked([state, state])
+    assert both.q.shape == both.poses["cube"].shape == (2, 7)
+    assert both.depth is None
+    assert stacked([replace(state, depth=np.ones(1))] * 2).depth.shape == (2,)
 
 
 def test_a_log_drops_a_half_written_line_and_refuses_a_damaged_one(tmp_path):
