@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,9 @@ class Capabilities:
     deterministic: bool
     # Largest number of worlds.
     max_worlds: int
-    # Patterns of the parameters that a world keeps from its first reset on; such an engine has a method
-    # `fixed_values(world)` that tells them. Empty: every reset can set everything.
+    # Patterns of the parameters that a world keeps from its first reset on (`Keeping`); empty: a reset sets everything.
     fixed: tuple[str, ...] = ()
-    # It draws its own frames: such an engine has a method `render(ids, values, camera=...)`.
+    # It draws frames of its own (`Drawing`).
     renders: bool = False
     # What the state's arrays are: torch tensors stay on the engine's device.
     arrays: Literal["numpy", "torch"] = "numpy"
@@ -64,6 +63,22 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free threads and memory."""
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """An engine whose worlds keep some values from their creation."""
+
+    def fixed_values(self, world: int) -> Values:
+        """Return the values that `world` keeps, whatever a reset asks for; empty before the first reset."""
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """An engine with cameras of its own."""
+
+    def render(self, ids: NDArray[np.intp], values: Sequence[Values], *, camera: str = "image") -> NDArray[np.uint8]:
+        """Return frames (k, size, size, 3), RGB, of worlds as `values` make them look."""
 
 
 ENGINES: dict[str, str] = {

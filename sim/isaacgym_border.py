@@ -6,7 +6,7 @@ speaks in the environment's own frame. Lengths are m, angles rad, times s on bot
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from sim import panda
 from sim.conventions import OPENING_MAX
 from sim.engine import Values
-from sim.errors import UserError
 from sim.mjcf import (
     ARM_DAMPING,
     ARM_STIFFNESS,
@@ -32,12 +31,6 @@ ARM, FINGERS = 7, 2
 
 SHAPES = {"box": 0, "cylinder": 1, "sphere": 2}
 """Shape of an object -> its number on the wire."""
-
-FIXED = ("half_size", "mass", "shape")
-"""Parameters of an object that Isaac Gym cannot change once a world is created."""
-
-FIXED_PATHS = tuple(f"*.{field}" for field in FIXED) + ("table.height",)
-"""All that is fixed then, as patterns of paths."""
 
 TABLE_FRICTION = 0.3
 """Sliding friction of the table top in the MuJoCo model, where the larger of two coefficients counts."""
@@ -99,10 +92,22 @@ def opening_from_joints(joints: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(joints[:, ARM] + joints[:, ARM + 1])
 
 
-def servo_damping(values: Values) -> NDArray[np.float32]:
-    """Return the damping of the nine servos, N m s/rad and N s/m."""
-    arm = np.array(ARM_DAMPING) * float(np.asarray(values["robot.damping"]))
-    return np.concatenate([arm, [FINGER_DAMPING] * FINGERS]).astype(np.float32)
+def servo_gains(values: Values) -> NDArray[np.float32]:
+    """Return stiffness and damping (2, 9) of the servos, N m/rad, N m s/rad; N/m and N s/m for the fingers.
+
+    Passive damping of a joint is the same torque as a servo's that holds still: it is added to the servo's.
+    """
+    factor, passive = number(values, "robot.stiffness", 1.0), number(values, "robot.joint_damping", 0.0)
+    stiffness = np.array(ARM_STIFFNESS) * factor
+    damping = np.array(ARM_DAMPING) * number(values, "robot.damping", 1.0) + passive
+    fingers = ([FINGER_STIFFNESS] * FINGERS, [FINGER_DAMPING] * FINGERS)
+    rows = [np.concatenate([arm, hand]) for arm, hand in zip((stiffness, damping), fingers, strict=True)]
+    return np.asarray(rows, dtype=np.float32)
+
+
+def number(values: Values, path: str, otherwise: float) -> float:
+    """Return a scalar parameter, or what holds in scenes that have no such parameter."""
+    return float(np.asarray(values.get(path, otherwise)))
 
 
 def servos() -> dict[str, list[float]]:
@@ -123,23 +128,17 @@ def frictions(scene: Scene, values: Values) -> NDArray[np.float32]:
     grasp, and the larger one decides on the table. With one object all contacts get MuJoCo's coefficients exactly;
     with several, pads and table are set for their mean.
     """
-    own = np.array([float(np.asarray(values[f"{item.name}.friction"])) for item in scene.objects] or [TABLE_FRICTION])
-    pads = 2.0 * float(np.asarray(values["gripper.friction"])) - own.mean()
-    table = float((2.0 * np.maximum(own, TABLE_FRICTION) - own).mean())
+    top = number(values, "table.friction", TABLE_FRICTION)
+    own = np.array([number(values, f"{item.name}.friction", 1.0) for item in scene.objects] or [top])
+    pads = 2.0 * number(values, "gripper.friction", 1.5) - own.mean()
+    table = float((2.0 * np.maximum(own, top) - own).mean())
     listed = np.array([pads, table, *own[: len(scene.objects)]])
     rounded = np.round(np.maximum(listed, 0.0) / FRICTION_GRID) * FRICTION_GRID
     return np.asarray(rounded, dtype=np.float32)
 
 
-def fixed_values(scene: Scene, values: Values) -> dict[str, Any]:
-    """Return those of `values` that a world keeps from its creation."""
-    names = [f"{item.name}.{field}" for item in scene.objects for field in FIXED]
-    return {path: values[path] for path in (*names, "table.height") if path in values}
-
-
 def creation(scene: Scene, values: Sequence[Values]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return what the worker builds: fields for all worlds, and arrays of what differs between them."""
-    refuse_what_cannot_be_built(scene)
     fields: dict[str, Any] = {
         "objects": [item.name for item in scene.objects],
         "timestep": scene.timestep,
@@ -159,26 +158,3 @@ def creation(scene: Scene, values: Sequence[Values]) -> tuple[dict[str, Any], di
         "table_height": np.array([each["table.height"] for each in values], dtype=np.float64),
     }
     return fields, arrays
-
-
-def refuse_what_cannot_be_built(scene: Scene) -> None:
-    """Refuse scenes with parts that this engine has no way to build."""
-    fixtures = [str(fixture.name) for fixture in getattr(scene, "fixtures", ())]
-    if fixtures:
-        raise UserError(
-            f"The Isaac Gym engine cannot build this scene's fixtures ({', '.join(fixtures)}): it builds the robot, "
-            "the table and free boxes, cylinders and spheres. Use --engine mujoco for this task."
-        )
-
-
-def same(asked: Any, kept: Any) -> bool:
-    """Return whether two values of one parameter are the same."""
-    if isinstance(asked, str) or isinstance(kept, str):
-        return bool(asked == kept)
-    return bool(np.array_equal(np.asarray(asked, dtype=np.float64), np.asarray(kept, dtype=np.float64)))
-
-
-def finite(values: Mapping[str, Any]) -> bool:
-    """Return whether every number among `values` is finite."""
-    numbers = [np.asarray(value, dtype=np.float64) for value in values.values() if not isinstance(value, str)]
-    return all(np.isfinite(number).all() for number in numbers)

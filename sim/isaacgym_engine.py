@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import isaacgym_border as border
+from sim import isaacgym_knobs as knobs
 from sim.engine import Capabilities, Values
 from sim.errors import UserError
 from sim.isaacgym_frames import FramePlan
@@ -45,7 +46,7 @@ class IsaacGymEngine:
         """Start the worker and import Isaac Gym there; `frame_size` adds cameras, `threads` has no meaning here."""
         if n < 1:
             raise UserError(f"An engine needs at least one world; got n = {n}.")
-        border.refuse_what_cannot_be_built(scene)
+        knobs.refuse_what_cannot_be_built(scene)
         self.n, self.scene = n, scene
         self._frames = None if frame_size is None else FramePlan(scene, frame_size)
         self._interpreter = find_interpreter()
@@ -69,7 +70,7 @@ class IsaacGymEngine:
             self._device.split(":")[0],
             deterministic=False,
             max_worlds=32768,
-            fixed=border.FIXED_PATHS,
+            fixed=knobs.FIXED_PATHS,
             renders=self._frames is not None,
         )
         return worker
@@ -80,24 +81,26 @@ class IsaacGymEngine:
         A world whose values are not all finite has diverged from its start.
         """
         ids = np.asarray(ids, dtype=np.intp)
+        for chosen in values:
+            knobs.refuse_what_cannot_vary(self.scene, chosen)
         if self._fixed is None:
             wanted: list[Values] = [self._nominal] * self.n
             for world, chosen in zip(ids, values, strict=True):
                 wanted[world] = chosen
-            self._fixed = [border.fixed_values(self.scene, self._sound(chosen)) for chosen in wanted]
+            self._fixed = [knobs.fixed_values(self.scene, self._sound(chosen)) for chosen in wanted]
             self._create()
             ids, values = np.arange(self.n), wanted
         else:
-            self._require_fixed(ids, values)
+            self._require_fixed(ids, [self._sound(chosen) for chosen in values])
             if not self._worker.alive:
                 self._worker = self._start()
                 self._create()
         self._place(ids, [self._sound(chosen) for chosen in values])
-        self._mirror.diverged[ids] |= [not border.finite(chosen) for chosen in values]
+        self._mirror.diverged[ids] |= [bool(knobs.not_finite(self.scene, chosen)) for chosen in values]
 
     def _sound(self, values: Values) -> Values:
         """Return the values with nominal ones in place of what is not finite."""
-        bad = [path for path, value in values.items() if not border.finite({path: value})]
+        bad = knobs.not_finite(self.scene, values)
         return {**values, **{path: self._nominal[path] for path in bad}} if bad else values
 
     def _create(self) -> None:
@@ -124,7 +127,7 @@ class IsaacGymEngine:
         assert self._fixed is not None
         for world, chosen in zip(ids, values, strict=True):
             for path, kept in self._fixed[world].items():
-                if path in chosen and border.finite({path: chosen[path]}) and not border.same(chosen[path], kept):
+                if path in chosen and not knobs.same(chosen[path], kept):
                     raise UserError(
                         f"Isaac Gym fixes {path} when it creates a world: world {world} has {kept}, and a reset asks "
                         f"for {chosen[path]}. Take engine.fixed_values({world}) over into the draw, or make a new "
@@ -138,7 +141,7 @@ class IsaacGymEngine:
             "ids": np.asarray(ids, dtype=np.int32),
             "joints": border.joints_from_positions(positions),
             "roots": border.roots_from_positions(positions, len(self.scene.objects)),
-            "damping": np.stack([border.servo_damping(chosen) for chosen in values]),
+            "gains": np.stack([border.servo_gains(chosen) for chosen in values]),
             "friction": np.stack([border.frictions(self.scene, chosen) for chosen in values]),
         }
         try:

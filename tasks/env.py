@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.conventions import CANONICAL, OPENING_MAX, POSITION_LIMIT, ROTATION_LIMIT
-from sim.engine import Engine, Values, make_engine
+from sim.engine import Drawing, Engine, Keeping, Values, make_engine
 from sim.episodes import EnvSpec, Ids, Images, Observation, Resting, Step
 from sim.errors import UserError
 from sim.host_engine import on_host
@@ -107,10 +107,7 @@ class TaskEnv:
 
     def _fixed(self, world: int) -> Values:
         """Return what `world` keeps from its first episode, whatever later ones draw; nothing in most engines."""
-        if not self.engine.capabilities.fixed:
-            return {}
-        tell: Callable[[int], Values] = self.engine.fixed_values  # type: ignore[attr-defined]
-        return tell(world)
+        return self.engine.fixed_values(world) if isinstance(self.engine, Keeping) else {}
 
     def _draw_noise(self, world: int, seed: int, values: dict[str, Value]) -> None:
         """Draw the whole episode's actuation and observation noise at once, each from its own stream."""
@@ -157,9 +154,8 @@ class TaskEnv:
     def _render(self, ids: Ids, camera: str) -> Images:
         """Render these worlds as their episodes look, in the engine if it was made with cameras."""
         looks = [self._nominal | self.draw(int(i)) for i in ids]
-        if self.engine.capabilities.renders:
-            draw: Callable[..., Images] = self.engine.render  # type: ignore[attr-defined]
-            return draw(ids, looks, camera=camera)
+        if self.engine.capabilities.renders and isinstance(self.engine, Drawing):
+            return self.engine.render(ids, looks, camera=camera)
         if self._renderer is None:
             from sim.renderer import Renderer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import mujoco
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sim import isaacgym_border as border
+from sim import isaacgym_knobs as knobs
 from sim import panda
 from sim.errors import UserError
 from sim.isaacgym_frames import SAME_FOR_ALL, FramePlan, wrist_rotation
@@ -63,9 +64,13 @@ def test_servos_and_joint_order_are_those_of_the_mujoco_model():
     np.testing.assert_allclose(servos["damping"], -model.actuator_biasprm[:, 2])
     np.testing.assert_allclose(servos["effort"], model.actuator_forcerange[:, 1])
     np.testing.assert_allclose(servos["armature"], model.dof_armature[: len(DOFS)])
-    damped = border.servo_damping(NOMINAL | {"robot.damping": 2.0})
-    np.testing.assert_allclose(damped[:7], 2 * np.array(servos["damping"][:7]), rtol=1e-6)
-    np.testing.assert_allclose(damped[7:], servos["damping"][7:], rtol=1e-6)
+    nominal = border.servo_gains(NOMINAL)
+    np.testing.assert_allclose(nominal, [servos["stiffness"], servos["damping"]], rtol=1e-6)
+    drawn_gains = {"robot.damping": 2.0, "robot.stiffness": 1.5, "robot.joint_damping": 0.5}
+    stiffness, damping = border.servo_gains(NOMINAL | drawn_gains)
+    np.testing.assert_allclose(stiffness[:7], 1.5 * nominal[0, :7], rtol=1e-6)
+    np.testing.assert_allclose(damping[:7], 2 * nominal[1, :7] + 0.5, rtol=1e-6)
+    np.testing.assert_array_equal([stiffness[7:], damping[7:]], nominal[:, 7:])
 
 
 @pytest.mark.parametrize(("own", "gripper"), [(1.0, 1.5), (0.5, 0.9), (1.2, 2.1), (0.1, 1.0)])
@@ -181,11 +186,46 @@ class TestMirror:
 def test_fixtures_are_refused_in_words():
     scene = SimpleNamespace(fixtures=(SimpleNamespace(name="cabinet"),))
     with pytest.raises(UserError, match=r"cabinet.*--engine mujoco"):
-        border.refuse_what_cannot_be_built(scene)
+        knobs.refuse_what_cannot_be_built(scene)
+
+
+class TestRefusals:
+    """A knob that the engine does not know is refused where it is turned, and nowhere else."""
+
+    @dataclass(frozen=True)
+    class Softer(Scene):
+        """A scene with parameters of other engines."""
+
+        def nominal(self):
+            return super().nominal() | {"contact.softness": 1.0, "table.friction": 0.3}
+
+    @pytest.fixture
+    def scene(self):
+        return self.Softer(objects=TASK.scene.objects, cameras=TASK.scene.cameras)
+
+    def test_nominal_passes(self, scene):
+        knobs.refuse_what_cannot_vary(scene, scene.nominal())
+
+    def test_all_that_lift_cube_draws_can_be_set(self):
+        for i in range(20):
+            knobs.refuse_what_cannot_vary(TASK.scene, NOMINAL | TASK.draw(episode_seed("train", 0, i)))
+
+    def test_a_known_knob_passes(self, scene):
+        knobs.refuse_what_cannot_vary(scene, scene.nominal() | {"table.friction": 0.5})
+
+    def test_an_unknown_knob_is_refused_by_its_path(self, scene):
+        with pytest.raises(UserError, match=r"cannot vary contact\.softness: it is 1\.0 here, and 2\.0 was asked"):
+            knobs.refuse_what_cannot_vary(scene, scene.nominal() | {"contact.softness": 2.0})
+
+
+def test_what_is_not_finite_is_named():
+    values = NOMINAL | {"cube.mass": float("nan"), "robot.q": (0.0,) * 6 + (float("inf"),), "image.blur": float("nan")}
+    assert set(knobs.not_finite(TASK.scene, values)) == {"cube.mass", "robot.q"}
+    assert knobs.not_finite(TASK.scene, NOMINAL) == []
 
 
 def test_fixed_values_are_those_of_the_body():
-    fixed = border.fixed_values(TASK.scene, NOMINAL)
+    fixed = knobs.fixed_values(TASK.scene, NOMINAL)
     assert fixed["cube.half_size"] == NOMINAL["cube.half_size"]
     assert fixed["table.height"] == NOMINAL["table.height"]
     assert "cube.friction" not in fixed

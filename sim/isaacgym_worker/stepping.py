@@ -32,14 +32,15 @@ class Worlds:
         self._shared = attach(memory, built.count, len(built.objects))
         self._pending: set[int] = set()
         self._indices: tuple[Any, Any] = (None, None)
-        self._dampings = np.full((built.count, len(found["dofs"][0])), np.nan, dtype=np.float32)
+        self._gains = np.full((built.count, 2, len(found["dofs"][0])), np.nan, dtype=np.float32)
         self._frictions = np.full((built.count, 2 + len(built.objects)), np.nan, dtype=np.float32)
         self._refresh()
 
-    def reset(self, ids: Any, joints: Any, roots: Any, damping: Any, friction: Any) -> None:
+    def reset(self, ids: Any, joints: Any, roots: Any, gains: Any, friction: Any) -> None:
         """Put world `ids[k]` at rest at joints[k] (9,) with its objects at roots[k] (objects, 13).
 
-        damping[k] (9,) are the servos'; friction[k] (2 + objects,) is that of pads, table and objects.
+        gains[k] (2, 9) are the servos' stiffness and damping, friction[k] (2 + objects,) is that of pads, table and
+        objects.
         """
         rows = self._on_device(ids.astype(np.int64))
         start = self._on_device(joints)
@@ -51,7 +52,7 @@ class Worlds:
         for name, value in (("q", joints), ("qd", 0.0), ("targets", joints), ("roots", roots), ("contact", 0.0)):
             self._shared[name][ids] = value
         for k, world in enumerate(ids):
-            self._set_properties(int(world), damping[k], friction[k])
+            self._set_properties(int(world), gains[k], friction[k])
         self._pending.update(int(world) for world in ids)
 
     def step(self) -> None:
@@ -111,14 +112,14 @@ class Worlds:
         forces = self._contact[self._bodies]
         shared["contact"][:] = self._torch.sqrt((forces * forces).sum(-1)).sum(-1).cpu().numpy()
 
-    def _set_properties(self, world: int, damping: Any, friction: Any) -> None:
-        """Set servo damping and friction of one world where they changed."""
+    def _set_properties(self, world: int, gains: Any, friction: Any) -> None:
+        """Set the servos' gains and the frictions of one world where they changed."""
         built, gym, env = self._built, self._gym, self._built.envs[world]
-        if not np.array_equal(self._dampings[world], damping):
-            self._dampings[world] = damping
+        if not np.array_equal(self._gains[world], gains):
+            self._gains[world] = gains
             properties = gym.get_actor_dof_properties(env, built.robots[world])
-            for number, value in zip(self._dof_numbers[world], damping):
-                properties["damping"][number - self._dof_numbers[world].min()] = value
+            places = self._dof_numbers[world] - self._dof_numbers[world].min()
+            properties["stiffness"][places], properties["damping"][places] = gains
             gym.set_actor_dof_properties(env, built.robots[world], properties)
         if not np.array_equal(self._frictions[world], friction):
             self._frictions[world] = friction

@@ -1,0 +1,111 @@
+"""What the Isaac Gym engine can vary, what it fixes when it creates a world, and what it refuses in words."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from sim.engine import Values
+from sim.errors import UserError
+from sim.scene import Scene
+
+FIXED = ("half_size", "mass", "shape")
+"""Parameters of an object that Isaac Gym cannot change once a world is created."""
+
+FIXED_PATHS = tuple(f"*.{field}" for field in FIXED) + ("table.height",)
+"""All that is fixed then, as patterns of paths."""
+
+SET_HERE = (
+    "robot.q",
+    "robot.response",
+    "robot.damping",
+    "robot.stiffness",
+    "robot.joint_damping",
+    "gripper.friction",
+    "table.friction",
+    "*.position",
+    "*.yaw",
+    "*.friction",
+    "*.present",
+)
+"""Parameters that every reset sets."""
+
+NOT_PHYSICAL = (
+    "action.*",
+    "observation.*",
+    "light.*",
+    "camera.*",
+    "image.*",
+    "background.*",
+    "*.color",
+    "*.shade",
+    "*.texture",
+    "table.extent",
+)
+"""Parameters of the task environment and of what draws: no engine's affair."""
+
+
+def fixed_values(scene: Scene, values: Values) -> dict[str, Any]:
+    """Return those of `values` that a world keeps from its creation."""
+    names = [f"{item.name}.{field}" for item in scene.objects for field in FIXED]
+    return {path: values[path] for path in (*names, "table.height") if path in values}
+
+
+def refuse_what_cannot_be_built(scene: Scene) -> None:
+    """Refuse scenes with parts that this engine has no way to build."""
+    fixtures = [str(fixture.name) for fixture in getattr(scene, "fixtures", ())]
+    if fixtures:
+        raise UserError(
+            f"The Isaac Gym engine cannot build this scene's fixtures ({', '.join(fixtures)}): it builds the robot, "
+            "the table and free boxes, cylinders and spheres. Use --engine mujoco for this task."
+        )
+
+
+@functools.cache
+def read_paths(scene: Scene) -> tuple[str, ...]:
+    """Return the parameters of a scene that this engine reads."""
+    return tuple(path for path in scene.nominal() if _listed(path, (*SET_HERE, *FIXED_PATHS)))
+
+
+@functools.cache
+def unknown_paths(scene: Scene) -> tuple[str, ...]:
+    """Return the physical parameters of a scene that this engine has no way to set."""
+    return tuple(path for path in scene.nominal() if not _listed(path, (*SET_HERE, *FIXED_PATHS, *NOT_PHYSICAL)))
+
+
+def _listed(path: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(path, pattern) for pattern in patterns)
+
+
+def refuse_what_cannot_vary(scene: Scene, values: Values) -> None:
+    """Refuse a physical parameter that is not nominal and that this engine has no way to set."""
+    for path in unknown_paths(scene):
+        nominal = scene.nominal()[path]
+        if path in values and not same(values[path], nominal):
+            raise UserError(
+                f"The Isaac Gym engine cannot vary {path}: it is {nominal} here, and {values[path]} was asked for. "
+                "Leave that knob out of the randomization preset, or use --engine mujoco."
+            )
+
+
+def same(asked: Any, kept: Any) -> bool:
+    """Return whether two values of one parameter are the same."""
+    if isinstance(asked, str) or isinstance(kept, str):
+        return bool(asked == kept)
+    return bool(np.array_equal(np.asarray(asked, dtype=np.float64), np.asarray(kept, dtype=np.float64)))
+
+
+def not_finite(scene: Scene, values: Values) -> list[str]:
+    """Return the parameters that this engine reads and whose values are not finite numbers."""
+    return [path for path in read_paths(scene) if path in values and not _is_finite(values[path])]
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, str):
+        return True
+    return all(map(math.isfinite, value)) if isinstance(value, tuple | list) else bool(np.isfinite(value).all())
