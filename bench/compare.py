@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.intervals import Interval, cluster_bootstrap, cluster_rate, mcnemar, wilson
 from bench.matching import Match, Pair, match_runs, open_run
-from bench.paired import difference, holm, sign_flip
+from bench.paired import difference, sign_flip
 from bench.sequential import SequentialComparison
 from sim.errors import UserError, unknown
+from sim.rates import holm
 
 if TYPE_CHECKING:
     from rich.console import Group

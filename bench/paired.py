@@ -94,19 +94,6 @@ def _times_log(count: NDArray[np.intp], p: Array) -> Array:
     return np.where(count == 0, 0.0, count * np.log(p))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the adjusted p-values, in the order given: reject those at most alpha and no more than a share alpha errs.
-
-    Source: S. Holm, Scandinavian Journal of Statistics 6:65, 1979.
-    """
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted, worst = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = worst
-    return adjusted
-
-
 def sign_flip(sums: Sequence[int]) -> float:
     """Return the exact two-sided probability of a total as far from 0 if every sign of `sums` were a fair coin.
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from bench.agreement import agreement, to_json
 from bench.intervals import cluster_rate, resampled
-from bench.paired import holm
 from bench.study import Cell, StudyConfig, Value
 from sim.errors import UserError
+from sim.rates import holm
 
 ALPHA = 0.05
 

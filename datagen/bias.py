@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datagen.cells import KEPT, Axis, CellCounts
-from sim.rates import wilson_bounds
+from sim.rates import holm, wilson_bounds
 
 LEVEL = 0.01
 """Below this p, after Holm's correction over all knobs, filtering is said to lean."""
@@ -25,7 +25,7 @@ def kept_against_drawn(counts: CellCounts, written: CellCounts) -> list[dict[str
     """
     rows = [(axis, counts.of(axis)) for axis in counts.axes]
     tests = [chi_square([(cell[KEPT], cell.total() - cell[KEPT]) for cell in cells]) for _, cells in rows]
-    corrected = holm([test["p"] for test in tests])
+    corrected = adjusted([test["p"] for test in tests])
     entries = []
     for (axis, cells), test, p in zip(rows, tests, corrected, strict=True):
         named = zip(axis.labels, cells, written.of(axis), strict=True)
@@ -49,6 +49,12 @@ def _cell(label: str, cell: Counter[str], written: int) -> dict[str, Any]:
     low, high = wilson_bounds(kept, drawn, level=0.95) if drawn else (0.0, 1.0)
     share = {"acceptance": round(kept / drawn, 6) if drawn else None, "low": round(low, 6), "high": round(high, 6)}
     return {"cell": label, "drawn": drawn, "kept": kept, "rejected": rejected, "written": written, **share}
+
+
+def adjusted(values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values corrected for their number by Holm's method; None, a test that says nothing, stays None."""
+    corrected = iter(holm([p for p in values if p is not None]))
+    return [None if p is None else next(corrected) for p in values]
 
 
 def chi_square(table: Sequence[tuple[int, int]]) -> dict[str, Any]:
@@ -91,17 +97,6 @@ def chi_square_tail(value: float, degrees: int) -> float:
         total += term
         term *= half / (k + 0.5)
     return min(total, 1.0)
-
-
-def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values corrected for their number by Holm's step-down method (Holm 1979); None stays None."""
-    order = sorted((p, i) for i, p in enumerate(values) if p is not None)
-    corrected: list[float | None] = [None] * len(values)
-    largest = 0.0
-    for rank, (p, i) in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * p))
-        corrected[i] = largest
-    return corrected
 
 
 def in_words(axis: Axis, cells: Sequence[Mapping[str, Any]], test: Mapping[str, Any]) -> str:

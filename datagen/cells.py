@@ -16,6 +16,9 @@ from tasks.task import Task
 BINS = 6
 """Cells of a number's range in reports."""
 
+SAMPLE = 512
+"""Draws that cells come from where values are drawn together."""
+
 TEMPLATE = "template"
 """The axis of the instruction's template."""
 
@@ -70,6 +73,7 @@ def knob_axes(task: Task, preset: str, *, bins: int = BINS) -> tuple[Axis, ...]:
     selection = task.selection(preset)
     chosen = {knob.path: knob for knob in selection.knobs}
     axes = [axis for knob in chosen.values() for axis in _axes_of(knob, nominal[knob.path], bins)]
+    axes += [axis for axis in _meant_axes(task, preset, bins) if axis.path not in chosen]
     held_out = selection.held_out_sentences
     templates = tuple(sorted(t for t in task.templates if t.startswith("held_out") == held_out))
     return tuple(sorted([*axes, Axis(TEMPLATE, TEMPLATE, choices=templates)], key=lambda axis: axis.name))
@@ -92,6 +96,38 @@ def _axes_of(knob: Knob, nominal: Value, bins: int) -> list[Axis]:
             cuts = tuple(values[1::2])
             name = knob.path if alone else f"{knob.path}[{k}]"
             axes.append(Axis(name, knob.path, component=k if vector else None, cuts=cuts))
+    return axes
+
+
+def _meant_axes(task: Task, preset: str, bins: int) -> list[Axis]:
+    """Return the axes of what is drawn together with the sentence: which object, where, what colour.
+
+    It follows no law of one knob, so its cells come from a fixed sample of draws.
+    """
+    if task.semantics is None:
+        return []
+    found: dict[str, list[Value]] = {}
+    for seed in range(SAMPLE):
+        for path, value in task.meaning(seed, preset=preset).values.items():
+            found.setdefault(path, []).append(value)
+    return [axis for path, values in sorted(found.items()) for axis in _sampled_axes(path, values, bins)]
+
+
+def _sampled_axes(path: str, values: Sequence[Value], bins: int) -> list[Axis]:
+    """Return one axis per number or name in `values`; what is always the same, or equals one before, has none."""
+    if isinstance(values[0], str):
+        names = tuple(sorted({str(value) for value in values}))
+        return [Axis(path, path, choices=names)] if len(names) > 1 else []
+    columns: list[tuple[Any, ...]] = (
+        list(zip(*values, strict=True)) if isinstance(values[0], tuple) else [tuple(values)]
+    )
+    axes = []
+    for k, column in enumerate(columns):
+        ordered = sorted(float(x) for x in column)
+        cuts = tuple(sorted({ordered[len(ordered) * i // bins] for i in range(1, bins)} - {ordered[0]}))
+        if cuts and column not in columns[:k]:
+            vector = isinstance(values[0], tuple)
+            axes.append(Axis(f"{path}[{k}]" if vector else path, path, component=k if vector else None, cuts=cuts))
     return axes
 
 

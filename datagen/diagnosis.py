@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from datagen.bias import LEVEL, chi_square, holm, in_words
+from datagen.bias import LEVEL, adjusted, chi_square, in_words
 from datagen.cells import KEPT, CellCounts
 from datagen.filters import FilterReport
 from datagen.quotas import PREFIX, Selection
@@ -71,7 +71,7 @@ def leaning(counts: CellCounts, *, most: int = 3) -> list[str]:
     """Return a sentence for each of the knobs on which acceptance depends most, the strongest first."""
     axes = [axis for axis in counts.axes if not axis.name.startswith(PREFIX)]
     tests = [chi_square([(cell[KEPT], cell.total() - cell[KEPT]) for cell in counts.of(axis)]) for axis in axes]
-    corrected = holm([test["p"] for test in tests])
+    corrected = adjusted([test["p"] for test in tests])
     found = sorted(
         (p, -test["chi_square"], axis.name, axis, test)
         for p, test, axis in zip(corrected, tests, axes, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -46,3 +47,16 @@ def wilson_bounds(successes: float, n: float, *, level: float) -> tuple[float, f
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(0.0, min(p, center - half)), min(1.0, max(p, center + half))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the adjusted p-values, in the order given: reject those at most alpha and no more than a share alpha errs.
+
+    Source: S. Holm, Scandinavian Journal of Statistics 6:65, 1979.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, worst = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = worst
+    return adjusted

@@ -21,9 +21,10 @@ from bench.intervals import (
     resampled,
     wilson,
 )
-from bench.paired import at_most, difference, holm, sign_flip
+from bench.paired import at_most, difference, sign_flip
 from bench.sequential import SequentialComparison, log_e_value, log_evidence_against
 from sim.errors import UserError
+from sim.rates import holm
 
 
 def _random(seed):

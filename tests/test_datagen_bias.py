@@ -5,9 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from datagen.bias import chi_square, chi_square_tail, holm, kept_against_drawn
+from datagen.bias import adjusted, chi_square, chi_square_tail, kept_against_drawn
 from datagen.cells import Axis, CellCounts, knob_axes, report_axes
-from tasks.catalogue import load_task
+from datagen.units import template_of
+from tasks.catalogue import TASKS, load_task
 
 TASK = load_task("lift_cube")
 
@@ -23,6 +24,19 @@ def test_every_knob_has_cells_of_equal_probability():
     assert axes["cube.mass"].labels[0] == "below 0.074"
     assert axes["cube.color"].choices == ("red", "green", "blue", "yellow", "orange", "purple")
     assert {"cube.position[0]", "cube.position[1]", "cube.half_size", "template"} <= set(axes)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_has_cells_for_what_it_draws(name):
+    task = load_task(name)
+    axes = report_axes(task, "train", "step")
+    draws = [task.draw(seed) | {"template": template_of(task, seed, "train")} for seed in range(200)]
+    for axis in axes:
+        found = {axis.cell(draw) for draw in draws}
+        assert None not in found or not all(axis.path in draw for draw in draws), axis.name
+        assert len(found - {None}) > 1, axis.name
+    places = {f"{item.name}.position" for item in task.scene.objects if f"{item.name}.position" in draws[0]}
+    assert places <= {axis.path for axis in axes}
 
 
 def test_looks_that_change_with_every_frame_are_not_counted():
@@ -86,4 +100,4 @@ def test_few_rejections_give_no_verdict():
 
 
 def test_holm_multiplies_the_smallest_most():
-    assert holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06])
+    assert adjusted([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06])
