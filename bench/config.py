@@ -27,8 +27,8 @@ class BenchConfig:
     out: Path
     # Task whose instructions are given and whose own success is reported as `lifted`.
     task: str = "lift_cube"
-    # Hosts as "host:environment", or "host" alone for the task's twin there.
-    hosts: tuple[str, ...] = ("robosuite", "maniskill")
+    # Hosts as "host:environment", or "host" alone for the task's twin there; by default both, or all of the suite.
+    hosts: tuple[str, ...] | None = None
     # Episodes per policy and host.
     episodes: int = 20
     # Seed of the benchmark; its episodes are never trained on.
@@ -43,6 +43,16 @@ class BenchConfig:
     filmstrips: int = 3
     # Width and height of rendered images, pixels.
     image_size: int = 256
+    # Suite: smoke, standard, full or a TOML file. It fixes tasks, hosts, axes, episodes and seed.
+    suite: str | None = None
+    # Of the suite, only these tasks.
+    tasks: tuple[str, ...] = ()
+    # Of the suite, only these axes, beside the nominal arm.
+    axes: tuple[str, ...] = ()
+
+
+DEFAULT_HOSTS = ("robosuite", "maniskill")
+"""Hosts of a run without a suite that names none."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +89,12 @@ def host_tasks(config: BenchConfig, task: Task) -> tuple[HostTask, ...]:
 
     twins = {twin.host: twin.host_task for twin in task.twins} | {OWN: task.id}
     chosen: list[HostTask] = []
-    for text in config.hosts:
+    for text in DEFAULT_HOSTS if config.hosts is None else config.hosts:
         host, _, host_task = text.partition(":")
         found = HostTask(host, host_task or twins.get(host, ""))
         check_host(found.host, found.host_task, task)
         if found in chosen:
-            raise UserError(f"The host {found} is named twice in hosts = {list(config.hosts)}. Name each once.")
+            raise UserError(f"The host {found} is named twice in hosts = {list(config.hosts or ())}. Name each once.")
         chosen.append(found)
     if not chosen:
         raise UserError('No host was named: hosts is empty. Name at least one, for example hosts = ["robosuite"].')

@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from bench.record import Record, crashed
-from bench.worker import WorkerJob, serve
+from bench.worker import Todo, WorkerJob, serve
 from sim.errors import UserError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -29,7 +29,7 @@ class _Running:
     job: WorkerJob
     process: SpawnProcess
     finished: int = 0
-    current: tuple[str, int] | None = None
+    current: Todo | None = None
 
 
 def run_jobs(jobs: Sequence[WorkerJob], *, workers: int) -> Iterator[tuple[Record, dict[str, Any]]]:
@@ -52,7 +52,7 @@ def run_jobs(jobs: Sequence[WorkerJob], *, workers: int) -> Iterator[tuple[Recor
                     del running[ready]
                     yield from _buried(state, waiting)
                 elif message[0] == "begin":
-                    state.current = (message[1], message[2])
+                    state.current = message[1]
                 elif message[0] == "episode":
                     state.current, state.finished = None, state.finished + 1
                     yield message[1], message[2]
@@ -110,9 +110,9 @@ def _buried(state: _Running, waiting: list[WorkerJob]) -> Iterator[tuple[Record,
             f"The worker process for {state.job.host} ended with status {code} before its next episode began. "
             "What it said is above; what was finished is in the log."
         )
-    policy, seed = state.current
-    done = state.finished + 1
-    yield crashed(str(state.job.host), policy, seed, f"the worker process died with status {code}"), {}
+    todo, done = state.current, state.finished + 1
+    reason = f"the worker process died with status {code}"
+    yield crashed(str(state.job.host), todo.policy, todo.seed, reason) | dict(todo.labels), {}
     if state.job.episodes[done:]:
         waiting.insert(0, replace(state.job, episodes=state.job.episodes[done:]))
 

@@ -13,7 +13,7 @@ from bench.record import Record
 from sim.errors import UserError, unknown
 from sim.files import read_json
 
-COUNTED = frozenset({"hosts", "episodes", "filmstrips", "task"})
+COUNTED = frozenset({"hosts", "episodes", "filmstrips", "task", "suite", "tasks", "axes"})
 """Settings that may differ: they say how many episodes there are, and what is missing is counted as unpaired."""
 
 SIMULATORS = ("mujoco", "robosuite", "mani_skill", "sapien")
@@ -22,7 +22,7 @@ SIMULATORS = ("mujoco", "robosuite", "mani_skill", "sapien")
 ADAPTED = frozenset({"position_unit", "rotation_unit", "rotation", "gripper_open", "gripper_closed"})
 """Fields of a convention that named adapters make equal."""
 
-CELL = ("host", "axis", "level")
+CELL = ("host", "task", "axis", "level")
 """What names a cell of a run; a run without axes has hosts alone."""
 
 

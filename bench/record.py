@@ -21,9 +21,10 @@ Record = dict[str, Any]
 JPEG_QUALITY = 88
 
 
-def key(record: Mapping[str, Any]) -> tuple[str, str, int]:
-    """Return what names a record: host, policy, seed."""
-    return str(record["host"]), str(record["policy"]), int(record["seed"])
+def key(record: Mapping[str, Any]) -> tuple[str, str, int, str, str, int]:
+    """Return what names a record: host, policy, seed; in a run of a suite, task, axis and level too."""
+    cell = str(record.get("task", "")), str(record.get("axis", "")), int(record.get("level", 0))
+    return str(record["host"]), str(record["policy"]), int(record["seed"]), *cell
 
 
 def judged(host: str, policy: str, episode: Episode, *, target: str, execute: int = 1) -> Record:
@@ -61,9 +62,12 @@ def crashed(host: str, policy: str, seed: int, reason: str) -> Record:
     return {"host": host, "policy": policy, "seed": seed, "error": reason}
 
 
-def frame_folder(out: Path, host: str, policy: str, seed: int) -> Path:
-    """Return the folder that holds an episode's frames, named by step."""
-    return out / "frames" / _slug(host) / _slug(policy) / str(seed)
+def frame_folder(out: Path, host: str, policy: str, seed: int, *, labels: Mapping[str, Any] | None = None) -> Path:
+    """Return the folder that holds an episode's frames, named by step; `labels` are the record's, or what names it."""
+    folder = out / "frames" / _slug(host) / _slug(policy)
+    if labels and "axis" in labels:
+        folder = folder / _slug(str(labels["task"])) / _slug(f"{labels['axis']}-{labels['level']}")
+    return folder / str(seed)
 
 
 def write_frames(folder: Path, episode: Episode) -> None:

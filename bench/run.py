@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bench.config import BenchConfig, BenchResult, HostTask, PolicyFactory, bench_seeds, host_tasks
+from bench.config import DEFAULT_HOSTS, BenchConfig, BenchResult, PolicyFactory
 from bench.episode_log import EpisodeLog
 from bench.fleet import run_jobs
 from bench.lineage import how_loaded, lineage
 from bench.provenance import git_revision, machine, package_versions, renderers
 from bench.record import Record, key
-from bench.summary import summarize
-from bench.worker import WorkerJob
+from bench.suite_plan import Plan, make_plan
+from bench.suite_start import plan_record, task_record, twin_differences
+from bench.suite_summary import summarize_plan
+from bench.worker import Todo, WorkerJob
 from sim.conventions import CANONICAL, adapt_actions, to_json
 from sim.episodes import PolicySpec
 from sim.errors import UserError
 from sim.files import digest_json, read_json, write_json
-from tasks.catalogue import load_task
-from tasks.task import Task
 
 START, EPISODES, TIMINGS, RESULTS = "start.json", "episodes.jsonl", "timings.jsonl", "results.json"
 """Files of a run folder."""
 
 FREE = ("out", "workers")
 """Settings that change no number: a run may be continued under others."""
+
+OF_A_SUITE = ("suite", "tasks", "axes")
+"""Settings that a run without a suite does not have."""
+
+NAMES = ("host", "policy", "seed", "task", "axis", "level")
+"""What names a line of the logs."""
 
 
 def bench(
@@ -39,28 +45,29 @@ def bench(
     start.json is written first, one line per episode to episodes.jsonl as it ends, results.json last. Episodes that
     broke off are listed as errors and count neither for nor against a policy. `command` is kept for the record.
     """
-    task = load_task(config.task)
-    hosts, seeds = host_tasks(config, task), bench_seeds(config)
     if not policies:
         raise UserError("A benchmark needs at least one policy; none was given.")
     if config.workers < 1:
         raise UserError(f"A benchmark needs at least one worker process; got workers = {config.workers}.")
-    loaded = {name: how_loaded(factory) for name, factory in policies.items()}
-    _begin(config, task, hosts, seeds, specs=_specs(policies), loaded=loaded, command=command)
+    if config.suite is None and config.hosts is None:
+        config = replace(config, hosts=DEFAULT_HOSTS)
+    loaded, specs = {name: how_loaded(factory) for name, factory in policies.items()}, _specs(policies)
+    plan = make_plan(config, specs)
+    _begin(config, plan, specs=specs, loaded=loaded, command=command)
     log, timings = EpisodeLog(config.out / EPISODES), EpisodeLog(config.out / TIMINGS)
     try:
-        jobs = _jobs(config, hosts, policies, seeds, done={key(line) for line in log.lines})
+        jobs = _jobs(config, plan, policies, done={key(line) for line in log.lines})
         todo = sum(len(job.episodes) for job in jobs)
         with _bar(todo, shown=progress and todo > 0) as advance:
             for record, timing in run_jobs(jobs, workers=config.workers):
                 log.append(record)
                 if timing:
-                    timings.append({name: record[name] for name in ("host", "policy", "seed")} | timing)
+                    timings.append({name: record[name] for name in NAMES if name in record} | timing)
                 advance(record)
     finally:
         log.close()
         timings.close()
-    return _finish(config, log, timings, hosts, tuple(policies), seeds)
+    return _finish(config, log, timings, plan, specs)
 
 
 def _specs(policies: Mapping[str, PolicyFactory]) -> dict[str, PolicySpec]:
@@ -73,23 +80,21 @@ def _specs(policies: Mapping[str, PolicyFactory]) -> dict[str, PolicySpec]:
 
 def _begin(
     config: BenchConfig,
-    task: Task,
-    hosts: Sequence[HostTask],
-    seeds: Sequence[int],
+    plan: Plan,
     *,
     specs: Mapping[str, PolicySpec],
     loaded: Mapping[str, Any],
     command: str | None,
 ) -> None:
     """Write start.json, or make sure that the run which stands in the folder is this one."""
-    settings = {name: value for name, value in asdict(config).items() if name not in FREE}
+    left_out = FREE if config.suite is not None else (*FREE, *OF_A_SUITE)
     identity: dict[str, Any] = {
-        "settings": settings,
-        "task": {"id": task.id, "digest": task.digest()},
-        "hosts": [str(host) for host in hosts],
+        "settings": {name: value for name, value in asdict(config).items() if name not in left_out},
+        "task": task_record(plan),
+        "hosts": list(dict.fromkeys(str(host) for host, _ in plan.places)),
         "policies": {name: _spec_json(spec) for name, spec in specs.items()},
         "packages": package_versions(),
-    }
+    } | plan_record(plan)
     path, digest = config.out / START, digest_json(identity)
     if path.exists():
         _same_run(read_json(path), identity, digest, config.out)
@@ -98,8 +103,8 @@ def _begin(
         raise UserError(f"The folder {config.out} is not empty and holds no benchmark run. Name a new folder.")
     start = identity | {
         "digest": digest,
-        "differences": {f"{twin.host}:{twin.host_task}": twin.difference for twin in task.twins},
-        "seeds": list(seeds),
+        "differences": twin_differences(plan),
+        "seeds": list(plan.seeds),
         "git": git_revision(),
         "machine": machine(),
         "renderers": renderers(),
@@ -135,46 +140,39 @@ def _same_run(stored: Any, identity: dict[str, Any], digest: str, out: Path) -> 
 
 
 def _jobs(
-    config: BenchConfig,
-    hosts: Sequence[HostTask],
-    policies: Mapping[str, PolicyFactory],
-    seeds: Sequence[int],
-    *,
-    done: set[tuple[str, str, int]],
+    config: BenchConfig, plan: Plan, policies: Mapping[str, PolicyFactory], *, done: set[tuple[Any, ...]]
 ) -> list[WorkerJob]:
-    """Return the worker processes' work: the missing episodes of each host, split where workers outnumber hosts."""
-    shards = max(1, config.workers // len(hosts))
+    """Return the worker processes' work: the missing episodes of each place, split where workers outnumber places."""
+    shards = max(1, config.workers // len(plan.places))
     jobs = []
     for shard in range(shards):
-        for host in hosts:
+        for host, task in plan.places:
             missing = [
-                (policy, seed, number < config.filmstrips)
+                Todo(policy, seed, number < cell.filmed, cell.arm, cell.labels)
                 for policy in policies
-                for number, seed in enumerate(seeds)
-                if number % shards == shard and (str(host), policy, seed) not in done
+                for cell in plan.cells
+                if (cell.host, cell.task) == (host, task) and policy in cell.policies
+                for number, seed in enumerate(plan.seeds)
+                if number % shards == shard
             ]
+            missing = [todo for todo in missing if _key(str(host), todo) not in done]
             if missing:
-                jobs.append(WorkerJob(config, host, dict(policies), missing))
+                jobs.append(WorkerJob(config, host, dict(policies), missing, task))
     return jobs
 
 
+def _key(host: str, todo: Todo) -> tuple[Any, ...]:
+    return key({"host": host, "policy": todo.policy, "seed": todo.seed, **todo.labels})
+
+
 def _finish(
-    config: BenchConfig,
-    log: EpisodeLog,
-    timings: EpisodeLog,
-    hosts: Sequence[HostTask],
-    policies: Sequence[str],
-    seeds: Sequence[int],
+    config: BenchConfig, log: EpisodeLog, timings: EpisodeLog, plan: Plan, specs: Mapping[str, PolicySpec]
 ) -> BenchResult:
-    """Put the log in order (host, policy, seed) and write results.json."""
-    names, place = [str(host) for host in hosts], {seed: i for i, seed in enumerate(seeds)}
-
-    def order(line: Record) -> tuple[int, int, int]:
-        return names.index(line["host"]), policies.index(line["policy"]), place[line["seed"]]
-
-    log.rewrite(sorted(log.lines, key=order))
-    timings.rewrite(sorted(timings.lines, key=order))
-    results = summarize(log.lines, timings.lines, hosts=names, policies=policies)
+    """Put the log in order (cell, policy, seed) and write results.json."""
+    place = plan.order(tuple(specs))
+    log.rewrite(sorted(log.lines, key=lambda line: place[key(line)]))
+    timings.rewrite(sorted(timings.lines, key=lambda line: place[key(line)]))
+    results = summarize_plan(log.lines, timings.lines, plan, specs)
     write_json(config.out / RESULTS, results)
     empty = [cell for cell in results["cells"] if not cell["n"]]
     if empty:

@@ -6,20 +6,36 @@ import signal
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
 from bench.config import BenchConfig, HostTask, PolicyFactory
-from bench.hosts.registry import OWN, make_host
-from bench.record import crashed, frame_folder, judged, write_frames
-from sim.episodes import Env, Episode, Policy
+from bench.grounding import acted_on
+from bench.hosts.registry import OWN
+from bench.record import Record, crashed, frame_folder, judged, write_frames
+from bench.variation import NOMINAL, Arm
+from bench.variation_env import VariedEnv, open_env
+from sim.episodes import Episode, Policy
 from sim.errors import UserError
 from sim.rollouts import RolloutOptions, rollout
 from tasks.catalogue import load_task
 
 FRAMES = 8
 """About how many frames of an episode a filmstrip shows."""
+
+
+@dataclass(frozen=True)
+class Todo:
+    """One episode that is to run."""
+
+    policy: str
+    seed: int
+    # Whether frames are kept.
+    filmed: bool = False
+    arm: Arm = NOMINAL
+    # What its record says of its cell; nothing in a run without a suite.
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -30,14 +46,16 @@ class WorkerJob:
     host: HostTask
     # Policy name -> how to build it.
     factories: Mapping[str, PolicyFactory]
-    # (policy name, seed, whether frames are kept), in the order they run.
-    episodes: Sequence[tuple[str, int, bool]]
+    # The episodes in the order they run.
+    episodes: Sequence[Todo]
+    # The task; by default the config's.
+    task: str | None = None
 
 
 def serve(connection: Connection, job: WorkerJob) -> None:
     """Run the job's episodes and tell the other end of `connection` about each.
 
-    Messages: ("begin", policy, seed) and ("episode", record, timing) for each episode; at last ("done",), or
+    Messages: ("begin", todo) and ("episode", record, timing) for each episode; at last ("done",), or
     ("refused", message) for a user's fault, or ("broken", traceback) if host or policy cannot be built. Ctrl-C is left
     to the process at the other end, which then stops this one; if that process is gone, this one ends without a word.
     """
@@ -64,48 +82,49 @@ class _Worker:
 
     def __init__(self, connection: Connection, job: WorkerJob) -> None:
         self.connection, self.job = connection, job
-        self.task = load_task(job.config.task)
+        self.task = load_task(job.task or job.config.task)
         self.env = self._open()
 
-    def _open(self) -> Env:
-        config, host = self.job.config, self.job.host
-        return make_host(
-            host.host,
-            host.host_task,
-            task=self.task,
-            image_size=config.image_size,
-            horizon=config.horizon,
-            stop_lifted=config.stop_lifted,
-        )
+    def _open(self) -> VariedEnv:
+        return open_env(self.job.config, self.job.host, self.task)
 
     def run(self) -> None:
         """Run every episode; a policy is built when its first episode comes."""
         name, policy = "", None
-        for wanted, seed, filmed in self.job.episodes:
-            if policy is None or wanted != name:
-                name, policy = wanted, self.job.factories[wanted]()
-            self.connection.send(("begin", name, seed))
-            self._run_one(name, policy, seed, filmed=filmed)
+        for todo in self.job.episodes:
+            if policy is None or todo.policy != name:
+                name, policy = todo.policy, self.job.factories[todo.policy]()
+            self.connection.send(("begin", todo))
+            self._run_one(policy, todo)
         self.env.close()
 
-    def _run_one(self, name: str, policy: Policy, seed: int, *, filmed: bool) -> None:
+    def _run_one(self, policy: Policy, todo: Todo) -> None:
         """Run one episode; whatever breaks it is recorded as an error, and the host is built anew."""
         host, config = str(self.job.host), self.job.config
         try:
-            episode = next(rollout(self.env, policy, [seed], options=self._options(filmed=filmed)))
-            record = judged(host, name, episode, target=self.task.target, execute=policy.spec.execute)
-            if filmed and episode.error is None:
-                write_frames(frame_folder(config.out, host, name, seed), episode)
+            self.env.vary(todo.arm)
+            episode = next(rollout(self.env, policy, [todo.seed], options=self._options(filmed=todo.filmed)))
+            record = self._judged(todo, episode, execute=policy.spec.execute)
+            if todo.filmed and episode.error is None:
+                folder = frame_folder(config.out, host, todo.policy, todo.seed, labels=todo.labels)
+                write_frames(folder, episode)
         except UserError:
             raise
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"{type(error).__name__}: {error} ({where.filename.rsplit('/', 1)[-1]}:{where.lineno})"
-            self.connection.send(("episode", crashed(host, name, seed, reason), {}))
+            self.connection.send(("episode", crashed(host, todo.policy, todo.seed, reason) | dict(todo.labels), {}))
             self.env.close()
             self.env = self._open()
             return
         self.connection.send(("episode", record, _timing(episode)))
+
+    def _judged(self, todo: Todo, episode: Episode, *, execute: int) -> Record:
+        """Return the episode's record; where the sentence was put to the test, with what the hand went for."""
+        record = judged(str(self.job.host), todo.policy, episode, target=self.task.target, execute=execute)
+        if "sentence.names" in record["draw"] and episode.error is None:
+            record["acted_on"] = acted_on(episode)
+        return record | dict(todo.labels)
 
     def _options(self, *, filmed: bool) -> RolloutOptions:
         config = self.job.config

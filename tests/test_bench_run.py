@@ -16,7 +16,7 @@ from bench.fleet import run_jobs
 from bench.hosts.host_env import stacked
 from bench.run import EPISODES, RESULTS, START, bench
 from bench.summary import summarize
-from bench.worker import WorkerJob
+from bench.worker import Todo, WorkerJob
 from sim.baselines import RandomPolicy
 from sim.errors import UserError
 from sim.state import State
@@ -188,7 +188,7 @@ def _five_hertz():
 
 def test_a_policy_that_cannot_be_built_in_the_worker_stops_the_run(tmp_path):
     job = WorkerJob(
-        _config(tmp_path), HostTask("demomill", "lift_cube-v1"), {"x": functools.partial(int, "x")}, [("x", 1, False)]
+        _config(tmp_path), HostTask("demomill", "lift_cube-v1"), {"x": functools.partial(int, "x")}, [Todo("x", 1)]
     )
     with pytest.raises(RuntimeError, match="invalid literal"):
         list(run_jobs([job], workers=1))

@@ -9,7 +9,7 @@ from openpi_client import msgpack_numpy
 from websockets.sync.server import serve as listen
 
 from bench.config import BenchConfig, HostTask
-from bench.worker import WorkerJob, _Worker
+from bench.worker import Todo, WorkerJob, _Worker
 from datagen.mixture import MixConfig, SourceConfig
 from policies.loading import load_policy, policy_factory
 from policies.serve import foreign
@@ -171,7 +171,7 @@ def test_in_a_benchmark_a_dead_server_is_an_error_episode_and_the_next_one_count
 
         server._batcher.ask = ask_a_few
         for seed in (1, 2):
-            worker._run_one("far", policy, seed, filmed=False)
+            worker._run_one(policy, Todo("far", seed))
         worker.env.close()
     first, second = (message[1] for message in pipe.sent)
     assert "RemotePolicyError" in first["error"]
