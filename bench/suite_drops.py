@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -136,17 +136,18 @@ def means(records: Sequence[Record], plan: Plan) -> list[dict[str, Any]]:
                 if gaps:
                     names = {"host": str(place[0]), "task": place[1], "policy": policy, "outcome": outcome}
                     ignored = len(_unnoticed(plan, place, policy))
-                    axes = len(_middles(plan, place, policy)) + ignored
-                    found.append(names | {"axes": axes, "unnoticed": ignored, **_mean_drops(gaps)})
+                    ran = _middles(plan, place, policy)
+                    counts = {"axes": len(ran) + ignored, "unnoticed": ignored}
+                    found.append(names | counts | _mean_drops(gaps, {axis.group for axis in ran}))
     return found
 
 
-def _mean_drops(gaps: Sequence[Gap]) -> dict[str, Any]:
-    """Return the mean of all gaps and of each group's; episodes of one seed are one cluster."""
-    groups = {group: [gap for gap in gaps if gap[2] == group] for group in GROUPS}
+def _mean_drops(gaps: Sequence[Gap], seen: Collection[str]) -> dict[str, Any]:
+    """Return the mean of all gaps and of each group that is seen; episodes of one seed are one cluster."""
+    groups = {group: [gap for gap in gaps if gap[2] == group] for group in GROUPS if group in seen}
     return {
         "drop": asdict(_mean(gaps, "mean drop")),
-        "groups": {group: asdict(_mean(part, f"mean drop {group}")) for group, part in groups.items() if part},
+        "groups": {group: asdict(_mean(part, f"mean drop {group}")) for group, part in groups.items()},
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -80,8 +82,6 @@ def test_a_policy_notices_only_what_it_reads():
     axes = load_axes()
     image, state = frozenset({"image", "instruction"}), frozenset({"privileged"})
     spec = RandomPolicy(0).spec
-    from dataclasses import replace
-
     seeing, blind = replace(spec, inputs=image), replace(spec, inputs=state)
     for name, expected in (
         ("camera_pose", (True, False)),
@@ -111,7 +111,7 @@ def test_choices_draw_names_and_numbers_and_wrong_sizes_are_refused():
     changes = drawn_changes(knobs("target.color =choice(purple)", "action.latency =choice(2)"), 7)
     assert applied(changes["target.color"], "red") == "purple"
     assert applied(changes["action.latency"], 0.0) == 2.0
-    with pytest.raises(UserError, match="2 components, but robot.q has 3"):
+    with pytest.raises(UserError, match=r"2 components, but robot\.q has 3"):
         applied(("+", (1.0, 2.0)), (0.0, 0.0, 0.0), path="robot.q")
     with pytest.raises(UserError, match="does not fit"):
         applied(("*", 2.0), "red", path="target.color")
