@@ -13,6 +13,7 @@ from sim.streams import episode_seed
 from tasks.task import Task
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
 PolicyFactory = Callable[[], Policy]
@@ -76,11 +77,18 @@ class BenchResult:
     # The content of results.json.
     results: dict[str, Any]
 
-    def __rich__(self) -> Table:
-        """Return the headline table, for a terminal."""
+    def __rich__(self) -> Table | Group:
+        """Return the headline table, and the drops of a suite, for a terminal."""
+        from rich.console import Group
+
+        from bench.suite_table import suite_table
         from bench.table import results_table
 
-        return results_table(self.results, title=f"Benchmark in {self.out}")
+        suite = self.results.get("suite")
+        if suite is not None and not self.results["cells"]:
+            return suite_table(suite)
+        table = results_table(self.results, title=f"Benchmark in {self.out}")
+        return table if suite is None else Group(table, suite_table(suite))
 
 
 def host_tasks(config: BenchConfig, task: Task) -> tuple[HostTask, ...]:

@@ -69,13 +69,19 @@ class VariedTask(Task):
             return super().meaning(seed, preset=preset)
         changes = self.changes(seed)
         meant = _staged(self.semantics, self.target, changes).draw(seed, self.id, held_out=False)
-        values = dict(meant.values)
+        values = {**meant.values, **_usual_color(self)}
         for path, change in changes.items():
             if path in values and not _where_drawn(self.semantics, self.target, path, change):
                 values[path] = applied(change, values[path], path=path)
         if values == meant.values:
             return meant
         return _told_apart(self.target, values, [_seen(thing, values) for thing in meant.things])
+
+
+def _usual_color(task: Task) -> dict[str, Value]:
+    """Return the colour that the target has where no law says another: always the same, as in a host."""
+    path = f"{task.target}.color"
+    return {path: task.scene.nominal()[path]} if task.semantics is not None and task.semantics.roles else {}
 
 
 def _own_path(task: Task, path: str) -> str:

@@ -13,7 +13,9 @@ from bench.failures import MODES, told
 from bench.lineage import lineage_sections
 from bench.record import frame_folder
 from bench.sections import Section, sections_from
+from bench.suite_page import suite_view
 from bench.table import COLUMNS, FORCES, mean_text, milliseconds, percent
+from bench.variation import NOMINAL_AXIS
 from sim.errors import UserError
 from sim.files import read_json, write_bytes
 from sim.pages import page_environment
@@ -100,23 +102,35 @@ def load_run(folder: Path) -> dict[str, Any]:
         "name": folder.name,
         "start": start,
         "results": results,
+        "suite": suite_view(results),
         "filmstrips": [
-            {"host": cell["host"], "policy": cell["policy"], "episodes": _strips(folder, cell, log)}
+            {"host": cell["host"], "policy": cell["policy"], "episodes": strips(folder, cell, log)}
             for cell in results["cells"]
+        ],
+        "arms": [
+            {"arm": arm, "episodes": shown}
+            for arm in results.get("suite", {}).get("arms", ())
+            if arm["axis"] != NOMINAL_AXIS and (shown := strips(folder, arm, log))
         ],
     }
 
 
-def _strips(folder: Path, cell: Mapping[str, Any], log: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the filmed episodes of one cell, each with its frames as data URIs."""
-    strips = []
+def strips(folder: Path, cell: Mapping[str, Any], log: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the filmed episodes of one cell or arm, each with its frames as data URIs."""
+    wanted, found = (cell["host"], cell["policy"], *_arm(cell)), []
     for record in log:
-        if (record["host"], record["policy"]) != (cell["host"], cell["policy"]) or record["error"] is not None:
+        if (record["host"], record["policy"], *_arm(record)) != wanted or record["error"] is not None:
             continue
-        frames = sorted(frame_folder(folder, record["host"], record["policy"], record["seed"]).glob("*.jpg"))
+        kept = frame_folder(folder, record["host"], record["policy"], record["seed"], labels=record)
+        frames = sorted(kept.glob("*.jpg"))
         if frames:
-            strips.append({"record": record, "frames": [_frame(path) for path in _spread(frames)]})
-    return strips
+            found.append({"record": record, "frames": [_frame(path) for path in _spread(frames)]})
+    return found
+
+
+def _arm(names: Mapping[str, Any]) -> tuple[str, str, int]:
+    """Return task, axis and level of a record, a cell or an arm."""
+    return names.get("task", ""), names.get("axis", NOMINAL_AXIS), names.get("level", 0)
 
 
 def _spread(frames: Sequence[Path]) -> list[Path]:

@@ -23,7 +23,7 @@ from tasks.catalogue import TASKS, load_task
 from tasks.grammar import denoted, read
 from tasks.randomization import knobs
 
-FROZEN = "cec172b3e663ff1a"
+FROZEN = "c4bdd1ead4213dfe"
 SEEDS = [episode_seed("benchmark", 0, i) for i in range(40)]
 
 
@@ -115,6 +115,18 @@ def test_choices_draw_names_and_numbers_and_wrong_sizes_are_refused():
         applied(("+", (1.0, 2.0)), (0.0, 0.0, 0.0), path="robot.q")
     with pytest.raises(UserError, match="does not fit"):
         applied(("*", 2.0), "red", path="target.color")
+
+
+@pytest.mark.parametrize("name", ["object_color", "object_shape"])
+def test_another_color_and_another_shape_are_always_others(own, name):
+    task, path = load_task("lift_cube-v2"), {"object_color": "target.color", "object_shape": "target.shape"}[name]
+    own.env.vary(())
+    usual = {str(own.env.task.draw(seed, preset=nominal_preset(task))[path]) for seed in SEEDS}
+    assert len(usual) == 1
+    for level in (1, 2, 3):
+        own.env.vary(load_axes()[name].arm(level).hosted)
+        drawn = {str(own.env.task.draw(seed, preset=nominal_preset(task))[path]) for seed in SEEDS}
+        assert not drawn & usual
 
 
 @pytest.mark.parametrize("name", TASKS)

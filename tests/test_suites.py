@@ -26,7 +26,7 @@ from sim.errors import UserError
 from sim.streams import split_of
 from tasks.catalogue import load_task
 
-FROZEN = {"smoke": "9ab1e184c6ebbc77", "standard": "7a6f76abdc929cea", "full": "4f04dcd455840d8d"}
+FROZEN = {"smoke": "055179e1cbe06d04", "standard": "b7fe35f071c460a5", "full": "dda9e9db0e2af990"}
 
 SMALL = """
 name = "small"
