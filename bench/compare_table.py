@@ -59,6 +59,12 @@ def _plain(text: str) -> Any:
     return Text(text)
 
 
+def _short(cell: str) -> str:
+    """Return the name of a cell without the host's environment; task, axis and level stay."""
+    host, _, rest = cell.partition(" ")
+    return f"{host.partition(':')[0]} {rest}".strip()
+
+
 def _few(ids: list[str]) -> str:
     return ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
 
@@ -74,7 +80,7 @@ def _headline(found: Mapping[str, Any]) -> Table:
         table.add_column(heading, justify="left" if heading in ("host", "outcome") else "right", no_wrap=True)
     for row in found["rows"]:
         table.add_row(
-            Text(row["host"].partition(":")[0]),
+            Text(_short(row["host"])),
             row["outcome"],
             f"{row['rate_first']['estimate']:.0%}",
             f"{row['rate_second']['estimate']:.0%}",

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from bench.axes import find_axis
+from bench.compare import CompareConfig, compare
 from bench.config import BenchConfig, HostTask
 from bench.episode_log import read_log
 from bench.grounding import acted_on, grounding
 from bench.intervals import wilson
-from bench.reproduce import compare_logs
+from bench.reproduce import compare_logs, reproduce
 from bench.run import EPISODES, START, bench
 from bench.suite import SHIPPED, load_suite
 from bench.suite_drops import drops, means, overall
@@ -118,6 +119,23 @@ def test_an_interrupted_suite_continues_to_the_same_log(finished, suite, tmp_pat
     assert (again.out / EPISODES).read_bytes() == whole
     assert second.results == result.results | {"cells": second.results["cells"]}
     assert compare_logs(config.out, again.out).ok
+
+
+def test_a_suite_is_reproduced_from_its_start_record(finished, tmp_path):
+    config, _ = finished
+    found = reproduce(config.out, tmp_path / "again", workers=1, progress=False)
+    assert found.ok
+    assert found.episodes == 10
+
+
+def test_two_runs_of_a_suite_are_compared_arm_by_arm(finished):
+    config, _ = finished
+    (found,) = compare(CompareConfig((config.out, config.out), policy_a="expert", policy_b="expert")).comparisons
+    arms = [row["host"] for row in found["rows"] if row["outcome"] == "lifted"]
+    assert arms[1] == "demomill:lift_cube-v2 lift_cube-v2 action_latency 2"
+    assert len(arms) == 6
+    assert found["pairs"] == 10
+    assert all(row["difference"]["estimate"] == 0 for row in found["rows"])
 
 
 def test_another_suite_in_the_same_folder_is_refused(finished, tmp_path):
