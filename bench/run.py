@@ -202,7 +202,7 @@ def _bar(total: int, *, shown: bool) -> Iterator[Any]:
         bar = progress.add_task("benchmark", total=total, last="starting simulators")
 
         def advance(record: Record) -> None:
-            verdict = "error" if record["error"] else "lifted" if record["lifted"] else "not lifted"
+            verdict = "error" if record["error"] else "success" if record["lifted"] else "no success"
             progress.update(bar, advance=1, last=f"{record['host']} {record['policy']}: {verdict}")
 
         yield advance

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 COLUMNS = (
-    ("time_to_lifted", "time to lift, s", 2),
+    ("time_to_lifted", "time to success, s", 2),
     ("sparc", "SPARC", 2),
     ("ldlj_v", "LDLJ-V", 2),
     ("jerk_rms", "jerk RMS, m/s³", 1),
@@ -62,7 +62,7 @@ def results_table(results: Mapping[str, Any], *, title: str = "Benchmark") -> Ta
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    headings = ("host", "policy", "success", "lifted", "SPARC")
+    headings = ("host", "policy", "success", "our task", "SPARC")
     for heading in headings:
         table.add_column(heading, justify="left" if heading in ("host", "policy") else "right", no_wrap=True)
     for cell in results["cells"]:
@@ -76,7 +76,7 @@ def results_table(results: Mapping[str, Any], *, title: str = "Benchmark") -> Ta
         )
     counts = [cell["n"] for cell in results["cells"]]
     span = " to ".join(str(n) for n in sorted({min(counts), max(counts)}))
-    table.caption = f"n = {span} per row; 95 % intervals; success by the host's own rule, lifted by our task's"
+    table.caption = f"n = {span} per row; 95 % intervals; success by the host's own rule, and by our task's"
     return table
 
 

@@ -14,6 +14,7 @@ from bench.config import BenchConfig, HostTask
 from bench.episode_log import read_log
 from bench.grounding import acted_on, grounding
 from bench.intervals import wilson
+from bench.record import key
 from bench.reproduce import compare_logs, reproduce
 from bench.run import EPISODES, START, bench
 from bench.suite import SHIPPED, load_suite
@@ -336,3 +337,27 @@ def test_arms_that_a_policy_cannot_notice_are_not_run_but_named(suite, tmp_path)
     plan = make_plan(config, {"random": RandomPolicy(0).spec})
     assert [cell.arm.name for cell in plan.cells] == ["nominal"]
     assert [each["axis"] for each in plan.unnoticed] == ["camera_pose"]
+
+
+@pytest.mark.slow
+def test_the_hosts_run_their_arms_beside_ours_and_reset_to_the_nominal_ones(tmp_path):
+    """Two arms laid over a host and taken off again leave its nominal episodes as they are in a run without them."""
+    pytest.importorskip("robosuite")
+    pytest.importorskip("mani_skill")
+    path = tmp_path / "hosts.toml"
+    hosts = '["robosuite:Lift", "maniskill:PickCube-v1"]'
+    path.write_text(SMALL.split("[[places]]")[0] + f'[[places]]\ntask = "lift_cube-v1"\nhosts = {hosts}\n')
+    policies = {"expert": policy_factory("expert:lift_cube")}
+    runs = []
+    for name, axes in (("all", ()), ("late", ("action_latency",))):
+        config = BenchConfig(tmp_path / name, suite=str(path), workers=2, filmstrips=1, axes=axes)
+        bench(config, policies=policies, progress=False)
+        runs.append({key(line): line for line in read_log(config.out / EPISODES)})
+    whole, part = runs
+    assert {place: whole[place] for place in part} == part
+    for host in ("robosuite:Lift", "maniskill:PickCube-v1"):
+        nominal = [line for line in part.values() if (line["host"], line["axis"]) == (host, "nominal")]
+        late = [line for line in part.values() if (line["host"], line["axis"]) == (host, "action_latency")]
+        assert all(line["lifted"] for line in nominal)
+        assert [line["seed"] for line in late] == [line["seed"] for line in nominal]
+        assert all(a["metrics"]["jerk_rms"] != b["metrics"]["jerk_rms"] for a, b in zip(nominal, late, strict=True))
