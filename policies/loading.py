@@ -17,6 +17,8 @@ from sim.files import read_json
 FORMS = "expert:TASK, the folder of a checkpoint, module:attribute, ws://HOST:PORT, or random"
 RECORD = "checkpoint.json"
 REMOTE = ("ws://", "wss://")
+LEARNED = ("vla", "pretrained")
+"""Kinds of checkpoints of policies that see frames and sentences."""
 
 
 def load_policy(
@@ -31,18 +33,14 @@ def load_policy(
 
     Options may stand behind it: `runs/vla?execute=2&ensemble=0.01&dtype=int8` (policies/options.py). With `task`, an
     expert of another task is refused. `execute` (actions of each chunk that are executed) and `instruction` (a
-    sentence, also a blank one, instead of the environment's) are for VLA checkpoints; `seed` is for the random policy.
+    sentence, also a blank one, instead of the environment's) are for learned VLAs; `seed` is for the random policy.
     """
     base, options = parse_policy(text)
     if execute is not None:
         options = replace(options, execute=execute)
     folder = None if base.startswith(REMOTE) else _checkpoint_folder(base)
-    if folder is not None and _kind(folder) == "vla":
-        from policies.vla.policy import load_vla
-
-        _only(options, text, {"execute", "ensemble", "smooth", "limit", "dtype"})
-        direct = None if options.filters else options.execute
-        policy: Policy = load_vla(folder, execute=direct, instruction=instruction, dtype=options.dtype)
+    if folder is not None and _kind(folder) in LEARNED:
+        policy = _learned(folder, options, text, instruction=instruction)
         return _filtered(policy, options) if options.filters else policy
     if instruction is not None:
         raise UserError(f"Policy {text!r} has no instruction to change: only VLA checkpoints have.")
@@ -50,6 +48,28 @@ def load_policy(
     _only(options, text, allowed | {"declare", "timeout"} if base.startswith(REMOTE) else allowed)
     policy = _plain(base, folder, options, task=task, seed=seed)
     return _filtered(policy, options) if options.filters or options.execute is not None else policy
+
+
+def _learned(folder: Path, options: PolicyOptions, text: str, *, instruction: str | None) -> Policy:
+    """Return the policy of a checkpoint that `train-vla` or `finetune` wrote, as it is."""
+    allowed = {"execute", "ensemble", "smooth", "limit", "dtype"}
+    direct = None if options.filters else options.execute
+    if _kind(folder) == "vla":
+        from policies.vla.policy import load_vla
+
+        _only(options, text, allowed)
+        return load_vla(folder, execute=direct, instruction=instruction, dtype=options.dtype)
+    from policies.pretrained.policy import load_pretrained
+
+    _only(options, text, {*allowed, "base", "remote_code"})
+    return load_pretrained(
+        folder,
+        execute=direct,
+        instruction=instruction,
+        dtype=options.dtype,
+        base=options.base,
+        remote_code=bool(options.remote_code),
+    )
 
 
 def _plain(text: str, folder: Path | None, options: PolicyOptions, *, task: str | None, seed: int) -> Policy:
@@ -99,8 +119,9 @@ def _checkpoint_folder(text: str) -> Path | None:
         return folder
     if path.exists():
         raise UserError(
-            f"{text} is no checkpoint: it has no {RECORD}. A checkpoint is the folder that `demomill train-vla` or "
-            "`demomill train-expert` wrote; an unfinished training has none yet: run the same command again."
+            f"{text} is no checkpoint: it has no {RECORD}. A checkpoint is the folder that `demomill train-vla`, "
+            "`demomill finetune` or `demomill train-expert` wrote; an unfinished training has none yet: run the same "
+            "command again."
         )
     return None
 
@@ -109,8 +130,8 @@ def _kind(folder: Path) -> str:
     """Return what kind of checkpoint lies in `folder`."""
     record = read_json(folder / RECORD)
     kind = record.get("kind") if isinstance(record, dict) else None
-    if kind not in ("vla", "expert"):
-        raise unknown("kind of checkpoint", str(kind), ("vla", "expert"), hint=f"It stands in {folder / RECORD}.")
+    if kind not in (*LEARNED, "expert"):
+        raise unknown("kind of checkpoint", str(kind), (*LEARNED, "expert"), hint=f"It stands in {folder / RECORD}.")
     return str(kind)
 
 

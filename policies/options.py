@@ -26,6 +26,9 @@ class PolicyOptions:
     limit: float | None = None
     # Arithmetic of a VLA checkpoint: "fp32", "bf16" or "int8".
     dtype: str | None = None
+    # For a fine-tuned model: where its pretrained model lies now, and whether Python files that came with it may run.
+    base: str | None = None
+    remote_code: bool | None = None
     # For ws://: the file that says what a server means which does not say so itself, and seconds to wait for an answer.
     declare: str | None = None
     timeout: float | None = None
@@ -75,8 +78,12 @@ def _value(name: str, value: str, text: str) -> Any:
         if value not in DTYPES:
             raise UserError(f"{text!r}: dtype = {value!r}.{nearest(value, DTYPES)} Allowed: {', '.join(DTYPES)}.")
         return value
-    if name == "declare":
+    if name in ("declare", "base"):
         return value
+    if name == "remote_code":
+        if value not in ("true", "false"):
+            raise UserError(f"{text!r}: remote_code = {value!r} is not allowed. Allowed: true, false.")
+        return value == "true"
     low, high, allowed = _RANGES[name]
     try:
         number = int(value) if name == "execute" else float(value)

@@ -18,6 +18,9 @@ EXTRAS = {
     "websockets": "serve",
     "msgpack": "serve",
     "ray": "ray",
+    "transformers": "pretrained",
+    "peft": "pretrained",
+    "huggingface_hub": "pretrained",
 }
 """Import name of an optional package -> the extra that brings it."""
 
