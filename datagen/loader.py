@@ -2,77 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.arrays import ACTION, POSITION, STATE, Arrays, empty, gather
+from datagen.arrays import Batch as Batch
 from datagen.downscale import downscale
-from datagen.interleave import Location, Mixture, Stream
+from datagen.interleave import Mixture, Stream
 from datagen.interleave import sample_numbers as sample_numbers
 from datagen.labels import keyframes, points
 from datagen.mixture import MixConfig, Normalization, Source, open_sources
+from datagen.paraphrases import paraphrases
 from datagen.rlds_reader import StoredEpisode
-from datagen.schema import POINTS
 from sim.conventions import Convention
 from sim.errors import UserError
 
-STATE, ACTION, POSITION = 8, 7, 3
-"""Sizes of the canonical state and action, and of a position."""
-
 Progress = Callable[[int, int], None]
 """Called with the number of frames that are loaded and the number of all."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B samples; a sample is a step and the H actions that follow from it."""
-
-    # (B, px, px, 3) frames.
-    image: NDArray[np.uint8]
-    # (B, 8) canonical state.
-    state: NDArray[np.float32]
-    # (B,) number of the sentence in `LoadedMixture.instructions`.
-    instruction: NDArray[np.int64]
-    # (B, H, 7) actions of this and the following steps; past the episode's end the last one is repeated.
-    actions: NDArray[np.float32]
-    # (B, H) True where an action belongs to the episode.
-    mask: NDArray[np.bool_]
-    # (B, 3) where the TCP is at the next gripper event or at the end, relative to where it is now, m.
-    keyframe: NDArray[np.float32]
-    # (B, 2, 2) x and y, as shares of the frame, of the object that the sentence means and of the TCP; NaN: not known.
-    points: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """All steps of one source and split, one row each."""
-
-    image: NDArray[np.uint8]
-    state: NDArray[np.float32]
-    action: NDArray[np.float32]
-    instruction: NDArray[np.int64]
-    # First row after the episode that a row belongs to.
-    stop: NDArray[np.int64]
-    keyframe: NDArray[np.float32]
-    points: NDArray[np.float32]
-
-    def batch(self, rows: NDArray[np.int64], *, chunk: int) -> Batch:
-        """Return the samples that begin at `rows` (B,)."""
-        ahead = rows[:, None] + np.arange(chunk)
-        last = self.stop[rows][:, None] - 1
-        return Batch(
-            image=self.image[rows],
-            state=self.state[rows],
-            instruction=self.instruction[rows],
-            actions=self.action[np.minimum(ahead, last)],
-            mask=ahead <= last,
-            keyframe=self.keyframe[rows],
-            points=self.points[rows],
-        )
 
 
 @dataclass(frozen=True)
@@ -89,11 +39,13 @@ class LoadedMixture:
     instructions: tuple[str, ...]
     chunk: int
     normalization: Normalization = "mean_std"
+    # Groups of sentences that mean the same in the episode that they belong to, as numbers of `instructions`.
+    phrasings: tuple[tuple[int, ...], ...] = ((),)
 
-    def batch(self, samples: NDArray[np.int64]) -> Batch:
-        """Return the training samples numbered `samples` (B,), in that order."""
+    def batch(self, samples: NDArray[np.int64], *, lag: NDArray[np.int64] | None = None) -> Batch:
+        """Return the training samples numbered `samples` (B,), in that order; `lag` (B,) as in `Arrays.batch`."""
         where = self.mixture.locate(samples)
-        return _gather(self.train, where, chunk=self.chunk)
+        return gather(self.train, where, chunk=self.chunk, lag=lag)
 
     def validation_batches(self, size: int, *, limit: int) -> Iterator[tuple[int, Batch]]:
         """Yield (source, batch) over evenly spaced validation steps, at most `limit` of each source."""
@@ -118,6 +70,8 @@ class LoadOptions:
     memory_gb: float = 6.0
     # Threads that decode; they change no byte.
     threads: int = 2
+    # Find the other sentences that each episode could have been told with (datagen/paraphrases.py).
+    paraphrase: bool = False
 
 
 def load_mixture(config: MixConfig, options: LoadOptions, *, progress: Progress | None = None) -> LoadedMixture:
@@ -140,6 +94,7 @@ def load_mixture(config: MixConfig, options: LoadOptions, *, progress: Progress 
         train=tuple(reader.read(s, stream, "train") for s, stream in zip(sources, train, strict=True)),
         validation={k: reader.read(sources[k], stream, options.validation) for k, stream in valid.items()},
         instructions=tuple(reader.sentences),
+        phrasings=tuple(reader.phrasings),
         chunk=options.chunk,
         normalization=config.normalization,
     )
@@ -162,11 +117,12 @@ class _Reader:
     def __init__(self, options: LoadOptions, progress: Progress, total: int) -> None:
         self.options, self.progress, self.total = options, progress, total
         self.sentences: dict[str, int] = {}
+        self.phrasings: dict[tuple[int, ...], int] = {(): 0}
         self.done = 0
 
     def read(self, source: Source, stream: Stream, split: str) -> Arrays:
         """Return all steps of one source and split."""
-        arrays = _empty(stream.steps, self.options.image_size)
+        arrays = empty(stream.steps, self.options.image_size)
         start = 0
         with ThreadPoolExecutor(self.options.threads) as pool:
             for episode in source.episodes(split):
@@ -187,10 +143,16 @@ class _Reader:
             arrays.image[row] = image
         arrays.state[rows] = _sized(episode, "observation/state", STATE)
         arrays.action[rows] = _sized(episode, "action", ACTION)
-        arrays.stop[rows] = rows.stop
-        arrays.instruction[rows] = [self.sentences.setdefault(t, len(self.sentences)) for t in episode.texts()]
+        arrays.start[rows], arrays.stop[rows] = rows.start, rows.stop
+        arrays.instruction[rows] = [self._number(text) for text in episode.texts()]
+        others = tuple(map(self._number, paraphrases(episode))) if self.options.paraphrase else ()
+        arrays.phrasing[rows] = self.phrasings.setdefault(others, len(self.phrasings))
         arrays.points[rows] = points(episode)
         arrays.keyframe[rows] = keyframes(arrays.state[rows, :POSITION], arrays.action[rows, -1])
+
+    def _number(self, sentence: str) -> int:
+        """Return the number of a sentence, a new one where it was never met."""
+        return self.sentences.setdefault(sentence, len(self.sentences))
 
 
 def _sized(episode: StoredEpisode, key: str, size: int) -> NDArray[np.float32]:
@@ -202,30 +164,3 @@ def _sized(episode: StoredEpisode, key: str, size: int) -> NDArray[np.float32]:
             f"has ({size},). Convert the dataset first; docs/convention.md names every component."
         )
     return column
-
-
-def _empty(steps: int, size: int) -> Arrays:
-    return Arrays(
-        image=np.empty((steps, size, size, 3), np.uint8),
-        state=np.empty((steps, STATE), np.float32),
-        action=np.empty((steps, ACTION), np.float32),
-        instruction=np.empty(steps, np.int64),
-        stop=np.empty(steps, np.int64),
-        keyframe=np.empty((steps, POSITION), np.float32),
-        points=np.empty((steps, len(POINTS), 2), np.float32),
-    )
-
-
-def _gather(arrays: Sequence[Arrays], where: Location, *, chunk: int) -> Batch:
-    """Return one batch whose rows come from several sources, in the order of `where`."""
-    numbers = [int(number) for number in np.unique(where.source)]
-    parts = [arrays[number].batch(where.row[where.source == number], chunk=chunk) for number in numbers]
-    if len(parts) == 1:
-        return parts[0]
-    back = np.argsort(np.concatenate([np.flatnonzero(where.source == number) for number in numbers]))
-
-    def joined(name: str) -> NDArray[Any]:
-        whole: NDArray[Any] = np.concatenate([getattr(part, name) for part in parts])[back]
-        return whole
-
-    return Batch(**{name: joined(name) for name in Batch.__dataclass_fields__})

@@ -14,6 +14,7 @@ from policies.vla.feed import Feed
 from policies.vla.model import spatial_softmax
 from policies.vla.normalization import mixture_statistics
 from policies.vla.objective import ground_loss
+from policies.vla.presets import Augment
 from policies.vla.session import _load
 from policies.vla.settings import TrainVlaConfig
 from tests.small_data import write_dataset
@@ -66,7 +67,7 @@ def test_points_move_with_the_shifted_frame(tmp_path):
     config = TrainVlaConfig(
         data=MixConfig(sources=(SourceConfig(folder, 1.0, "a"),), seed=0), out=tmp_path / "o", preset="debug"
     )
-    preset = replace(config.resolved(), shift=3, jitter=0.0, batch=16)
+    preset = replace(config.resolved(), augment=Augment(shift=3, jitter=0.0), batch=16)
     data = _load(config, threads=1)
     rows = data.train[0]
     stream = np.random.default_rng(0)
@@ -76,7 +77,7 @@ def test_points_move_with_the_shifted_frame(tmp_path):
         y, x = stream.integers(8, size - 8, 2)
         rows.image[row, y, x] = 255
         rows.points[row] = np.array([[(x + 0.5) / size, (y + 0.5) / size]] * 2)
-    inputs = Feed(data, mixture_statistics(data), preset, seed=3).training(0)
+    inputs = Feed(data, mixture_statistics(data), preset, seed=3).training(0)[0]
     bright = inputs.pixels[:, 0].flatten(1).argmax(dim=1)
     where = torch.stack([bright % size, bright // size], dim=1)
     assert torch.allclose(inputs.wanted.points[:, 0] * size, where + 0.5, atol=1e-3)

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from datagen.mixture import MixConfig, SourceConfig
 from policies.vla import text
+from policies.vla.augment import draw
 from policies.vla.checkpoint import VlaCheckpoint, load_checkpoint
 from policies.vla.learner import model_config
 from policies.vla.model import new_model
@@ -171,7 +172,8 @@ def test_sentences_become_numbers_without_a_vocabulary():
 
 def test_a_shift_moves_whole_pixels_and_repeats_the_border():
     images = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(1, 8, 8, 3).repeat(64, axis=0)
-    moved, moves = shift(images, np.random.default_rng(0), most=2)
+    moves = np.random.default_rng(0).integers(-2, 3, (64, 2))
+    moved = shift(images, moves, most=2)
     padded = np.pad(images[0], ((2, 2), (2, 2), (0, 0)), mode="edge")
     windows = [padded[y : y + 8, x : x + 8].tobytes() for y in range(5) for x in range(5)]
     assert {image.tobytes() for image in moved} <= set(windows)
@@ -183,7 +185,8 @@ def test_a_shift_moves_whole_pixels_and_repeats_the_border():
 def test_jitter_keeps_grey_nearly_grey_and_none_changes_nothing():
     images = np.full((16, 4, 4, 3), 128, np.uint8)
     plain = to_pixels(images)
-    assert (jitter(plain.clone(), np.random.default_rng(0), strength=0.0) == plain).all()
-    changed = jitter(plain.clone(), np.random.default_rng(0), strength=0.1)
+    drawn = draw(0, np.arange(16), chunk=8)
+    assert (jitter(plain.clone(), drawn, strength=0.0) == plain).all()
+    changed = jitter(plain.clone(), drawn, strength=0.1)
     assert 0.0 < (changed - plain).abs().max() < 0.4
     assert plain.is_contiguous(memory_format=torch.channels_last)

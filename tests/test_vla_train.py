@@ -12,6 +12,7 @@ from policies.vla.checkpoint import load_checkpoint
 from policies.vla.feed import Feed
 from policies.vla.learner import Learner
 from policies.vla.normalization import Statistics, mixture_statistics
+from policies.vla.presets import Augment
 from policies.vla.settings import Budget, TrainVlaConfig, learning_rate_factor
 from policies.vla.train import train_vla
 from sim.errors import UserError
@@ -28,6 +29,9 @@ def data(tmp_path_factory):
 
 def config(data, out, **changes):
     return TrainVlaConfig(data=data, out=out, preset="debug", steps=4, threads=1, **changes)
+
+
+PLAIN = Augment(shift=0, jitter=0.0, state_noise=0.0)
 
 
 def stop_at(step):
@@ -96,7 +100,7 @@ def test_a_budget_in_minutes_ends_and_uses_the_whole_schedule(data, tmp_path):
     assert 1.2 <= result.seconds < 3
     rates = [json.loads(line).get("learning_rate") for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
     rates = [rate for rate in rates if rate is not None]
-    assert not rates or rates[-1] < max(rates)
+    assert len(rates) < 2 or rates[-1] < max(rates)
 
 
 def test_the_result_says_what_was_drawn_and_measured(straight):
@@ -124,14 +128,13 @@ def test_tensorboard_events_are_written_when_asked_for(data, tmp_path):
 def test_a_tiny_model_learns_64_samples_by_heart(data):
     from datagen.loader import LoadOptions, load_mixture
 
-    preset = replace(config(data, None).resolved(), batch=32, shift=0, jitter=0.0, state_noise=0.0)
+    preset = replace(config(data, None).resolved(), batch=32, augment=PLAIN)
     loaded = load_mixture(data, LoadOptions(image_size=32))
     feed = Feed(loaded, mixture_statistics(loaded), preset, seed=0)
     learner = Learner(preset, feed.statistics, chunk=8, seed=0)
     losses = []
     for step in range(150):
-        inputs = feed.training(step % 2)
-        terms = learner.learn(inputs.pixels, inputs.words, inputs.state, inputs.wanted, learning_rate=3e-3)
+        terms = learner.learn(feed.training(step % 2), learning_rate=3e-3)
         losses.append(terms["loss"])
     assert np.mean(losses[-5:]) < 0.1 * np.mean(losses[:3])
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from datagen.job import demomill_version
-from policies.vla.model import ModelConfig, VlaModel
+from policies.vla.model import VlaModel
 from policies.vla.normalization import Statistics, statistics_from_json
+from policies.vla.shape import ModelConfig
+from policies.vla.words import Vocabulary, load_vocabulary, reader
 from sim.conventions import Convention, from_json, to_json
 from sim.errors import UserError
 from sim.files import read_json, sha256, write_bytes, write_json
@@ -40,13 +43,25 @@ class VlaCheckpoint:
     digest: str
     # All of checkpoint.json: mixture, datasets, training, metrics, code versions.
     record: Mapping[str, Any]
+    # The sub-word pieces of a network that reads such.
+    vocabulary: Vocabulary | None = None
+
+    def read(self, sentences: Sequence[str]) -> NDArray[np.int64]:
+        """Return sentences as the numbers (k, L) that the network reads."""
+        return reader(self.model.config, self.vocabulary)(sentences)
 
 
 def save_checkpoint(
-    folder: Path, model: VlaModel, *, convention: Convention, statistics: Statistics, record: Mapping[str, Any]
+    folder: Path,
+    model: VlaModel,
+    *,
+    convention: Convention,
+    statistics: Statistics,
+    record: Mapping[str, Any],
+    vocabulary: Vocabulary | None = None,
 ) -> str:
     """Write a checkpoint to `folder` and return the SHA-256 of its weights; the record is written last."""
-    tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     write_bytes(folder / WEIGHTS, save(tensors))
     digest = sha256(folder / WEIGHTS)
     stored = {
@@ -57,6 +72,7 @@ def save_checkpoint(
         "statistics": asdict(statistics),
         "statistics_fingerprint": statistics.fingerprint,
         "model": asdict(model.config),
+        **({} if vocabulary is None else {"vocabulary_sha256": vocabulary.save(folder)}),
         **record,
     }
     write_json(folder / RECORD, stored)
@@ -90,6 +106,8 @@ def load_checkpoint(folder: Path) -> VlaCheckpoint:
     statistics = statistics_from_json(record["statistics"], fingerprint=record["statistics_fingerprint"], source=where)
     config = from_mapping(record["model"], ModelConfig, where=f"{where} [model]")
     model = VlaModel(config)
+    reads_pieces = config.text_encoder == "subword"
+    vocabulary = load_vocabulary(folder, expected=str(record.get("vocabulary_sha256"))) if reads_pieces else None
     _fill(model, _read_weights(folder, record["sha256"]), folder)
     return VlaCheckpoint(
         model=model.to(memory_format=torch.channels_last).eval(),  # type: ignore[call-overload]
@@ -97,6 +115,7 @@ def load_checkpoint(folder: Path) -> VlaCheckpoint:
         statistics=statistics,
         digest=record["sha256"],
         record=record,
+        vocabulary=vocabulary,
     )
 
 

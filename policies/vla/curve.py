@@ -15,12 +15,16 @@ FILE = "curve.jsonl"
 class Curve:
     """Appends entries {"step": ..., name: number}. A continued training first forgets what lies beyond its step."""
 
-    def __init__(self, folder: Path, *, step: int, tensorboard: bool) -> None:
-        self.path = folder / FILE
+    def __init__(self, folder: Path, *, step: int, tensorboard: bool, write: bool = True) -> None:
+        """Begin, or go on after `step`; without `write` the entries are only remembered: another process writes."""
+        self.path, self._write = folder / FILE, write
         kept = [line for line in self._lines() if json.loads(line)["step"] <= step]
-        write_bytes(self.path, "".join(f"{line}\n" for line in kept).encode())
+        # What stands in the file.
+        self.entries: list[dict[str, Any]] = [json.loads(line) for line in kept]
+        if write:
+            write_bytes(self.path, "".join(f"{line}\n" for line in kept).encode())
         self._writer: Any = None
-        if tensorboard:
+        if tensorboard and write:
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
@@ -33,6 +37,9 @@ class Curve:
 
     def add(self, step: int, values: Mapping[str, Any]) -> None:
         """Append one entry."""
+        self.entries.append({"step": step, **values})
+        if not self._write:
+            return
         with self.path.open("a") as stream:
             stream.write(json.dumps({"step": step, **values}) + "\n")
         if self._writer is not None:

@@ -2,55 +2,80 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from datagen.loader import Batch, LoadedMixture, sample_numbers
+from datagen.arrays import Batch
+from datagen.loader import LoadedMixture, sample_numbers
+from policies.vla.augment import Draws, draw, mirrored, phrased, varied_frames
+from policies.vla.mirror import mirror_sentence
 from policies.vla.normalization import Statistics
-from policies.vla.objective import Targets, targets
-from policies.vla.pixels import jitter, shift, to_pixels
-from policies.vla.settings import Preset
+from policies.vla.objective import targets
+from policies.vla.pixels import to_pixels
+from policies.vla.presets import Preset
+from policies.vla.shape import Inputs
 from policies.vla.text import encode
+from policies.vla.words import Read
 from sim.streams import generator
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """One batch as the network takes it, and what it should answer."""
-
-    # (B, 3, px, px) in [-1, 1], (B, L) buckets, (B, 8) normalized.
-    pixels: Tensor
-    words: Tensor
-    state: Tensor
-    wanted: Targets
-
-
 class Feed:
-    """Turns a loaded mixture into inputs. Everything random is a function of (seed, step)."""
+    """Turns a loaded mixture into inputs. Everything random is a function of (seed, sample number)."""
 
-    def __init__(self, data: LoadedMixture, statistics: Statistics, preset: Preset, *, seed: int) -> None:
+    def __init__(
+        self, data: LoadedMixture, statistics: Statistics, preset: Preset, *, seed: int, read: Read = encode
+    ) -> None:
         self.data, self.statistics, self.preset, self.seed = data, statistics, preset, seed
-        self._words = torch.from_numpy(encode(data.instructions))
+        said = data.instructions
+        self._words = torch.from_numpy(read([*said, *map(mirror_sentence, said)]))
 
-    def training(self, step: int) -> Inputs:
-        """Return the inputs of training step `step`: shifted, jittered, with noise on the state."""
-        batch = self.data.batch(sample_numbers(step, self.preset.batch))
-        stream = generator(self.seed, "vla", "augment", step)
-        images, moves = shift(batch.image, stream, most=self.preset.shift)
-        moved = batch.points - (moves[:, None, ::-1] / self.preset.image_size).astype(np.float32)
-        pixels = jitter(to_pixels(images), stream, strength=self.preset.jitter)
-        state = self.statistics.normalize_state(batch.state)
-        state += self.preset.state_noise * stream.standard_normal(state.shape, dtype=np.float32)
-        return self._inputs(replace(batch, points=moved), pixels, torch.from_numpy(state))
+    def training(self, step: int, *, rank: int = 0, ranks: int = 1) -> tuple[Inputs, ...]:
+        """Return the inputs of training step `step` in as many passes as the preset accumulates.
+
+        Of several processes, each takes its part of the same samples.
+        """
+        numbers = sample_numbers(step, self.preset.batch, rank=rank, ranks=ranks)
+        return tuple(self.samples(part) for part in np.array_split(numbers, self.preset.accumulate) if len(part))
+
+    def samples(self, numbers: NDArray[np.int64]) -> Inputs:
+        """Return the inputs of the training samples `numbers` (B,), varied as the preset says."""
+        augment = self.preset.augment
+        draws = draw(self.seed, numbers, chunk=self.data.chunk)
+        lag = np.floor(draws["skip"] * (augment.skip + 1)).astype(np.int64)
+        batch = self.data.batch(numbers, lag=lag)
+        which = draws.below("mirror", augment.mirror)
+        batch = mirrored(batch, which)
+        pixels, points = varied_frames(batch, draws, augment)
+        sentence = batch.instruction
+        if augment.paraphrase:
+            others = [self.data.phrasings[number] for number in batch.phrasing]
+            sentence = phrased(sentence, others, draws, share=augment.paraphrase)
+        state = self.statistics.normalize_state(batch.state) + np.float32(augment.state_noise) * draws.state
+        told = replace(batch, instruction=sentence + len(self.data.instructions) * which, points=points)
+        return self._inputs(told, pixels, state, draws, noise=augment.action_noise)
 
     def plain(self, batch: Batch) -> Inputs:
-        """Return the inputs of a batch as it is."""
-        state = torch.from_numpy(self.statistics.normalize_state(batch.state))
-        return self._inputs(batch, to_pixels(batch.image), state)
+        """Return the inputs of a batch as it is; what the head "flow" draws is the same for the same states."""
+        state = self.statistics.normalize_state(batch.state)
+        key = int(generator(0, batch.state.tobytes().hex()).integers(2**31))
+        draws = draw(key, np.arange(len(state)), chunk=self.data.chunk)
+        return self._inputs(batch, to_pixels(batch.image), state, draws)
 
-    def _inputs(self, batch: Batch, pixels: Tensor, state: Tensor) -> Inputs:
-        words = self._words[torch.from_numpy(batch.instruction)]
-        return Inputs(pixels, words, state, targets(batch, self.statistics))
+    def _inputs(
+        self, batch: Batch, pixels: Tensor, state: NDArray[np.float32], draws: Draws, *, noise: float = 0.0
+    ) -> Inputs:
+        wanted = targets(batch, self.statistics)
+        if noise:
+            wanted = replace(wanted, arm=wanted.arm + noise * torch.from_numpy(draws.actions))
+        return Inputs(
+            pixels=pixels,
+            words=self._words[torch.from_numpy(batch.instruction)],
+            state=torch.from_numpy(state),
+            wanted=wanted,
+            noise=torch.from_numpy(draws.noise),
+            time=torch.from_numpy(draws["time"].copy()),
+        )

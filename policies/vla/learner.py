@@ -3,54 +3,102 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from policies.vla.model import KEYFRAME, ModelConfig, Prediction, VlaModel, new_model
+from policies.vla.heads import BinsHead, ends
+from policies.vla.model import VlaModel, new_model
 from policies.vla.normalization import KEYFRAME_UNIT, Statistics
-from policies.vla.objective import Targets, Weights, loss_terms, total_loss
-from policies.vla.settings import Preset
+from policies.vla.objective import Counts, counts_of, loss_terms, total_loss, weights_of
+from policies.vla.parallel import Ranks
+from policies.vla.precision import arithmetic
+from policies.vla.presets import Preset
+from policies.vla.shape import KEYFRAME, Inputs, ModelConfig, Seen
+from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
 from sim.errors import UserError
 from sim.files import write_bytes
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
+ALONE = Ranks()
+
 
 class Learner:
     """What changes during training. Saved and loaded, it goes on bit for bit on the same machine and threads."""
 
-    def __init__(self, preset: Preset, statistics: Statistics, *, chunk: int, seed: int) -> None:
-        self.preset, self.weights = preset, Weights()
-        self.model: VlaModel = new_model(model_config(preset, chunk=chunk), seed=seed)
+    def __init__(
+        self,
+        preset: Preset,
+        statistics: Statistics,
+        *,
+        chunk: int,
+        seed: int,
+        vocabulary: int = 0,
+        ranks: Ranks = ALONE,
+        device: str = "cpu",
+    ) -> None:
+        self.preset, self.weights, self.ranks, self.device = preset, weights_of(preset.head), ranks, device
+        self.model: VlaModel = new_model(model_config(preset, chunk=chunk, vocabulary=vocabulary), seed=seed)
         self.model.tcp_scale.copy_(torch.tensor(statistics.state_std[:KEYFRAME]) / KEYFRAME_UNIT)
+        if isinstance(self.model.head, BinsHead):
+            limits = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3, np.float32)
+            first, last = (statistics.normalize_arm(end) for end in ends(limits, self.model.config.bins))
+            self.model.head.set_range(torch.from_numpy(first), torch.from_numpy(last))
+        self.model.to(device)
         self.averaged: VlaModel = copy.deepcopy(self.model).requires_grad_(requires_grad=False)
+        # What training calls; torch.compile replaces it.
+        self.perceive: Callable[..., Seen] = self.model.perceive
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), preset.learning_rate, weight_decay=preset.weight_decay, fused=True
         )
         # Steps done and seconds spent on them.
         self.step, self.seconds = 0, 0.0
 
-    def learn(
-        self, pixels: Tensor, words: Tensor, state: Tensor, wanted: Targets, *, learning_rate: float
-    ) -> dict[str, float]:
-        """Do one step of AdamW on one batch and return the loss terms."""
+    def learn(self, passes: Sequence[Inputs], *, learning_rate: float) -> dict[str, float]:
+        """Do one step of AdamW on one batch, which comes in one or more passes, and return the loss terms.
+
+        The passes of all processes together are one batch: means are over all of it.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        predicted: Prediction = self.model(pixels, words, state)
-        terms = loss_terms(predicted, wanted)
-        loss = total_loss(terms, self.weights)
+        told = sum((counts_of(inputs.wanted).tensor() for inputs in passes), torch.zeros(3, dtype=torch.float64))
+        counts = Counts(*self.ranks.add(told).tolist())
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        total = torch.zeros(5, dtype=torch.float64)
+        names: list[str] = []
+        for inputs in passes:
+            terms = self._terms(inputs.to(self.device), counts)
+            terms["loss"].backward()  # type: ignore[no-untyped-call]
+            names = list(terms)
+            total += torch.stack([term.detach() for term in terms.values()]).cpu()
+        self.ranks.add_gradients(self.model.parameters())
         nn.utils.clip_grad_norm_(self.model.parameters(), self.preset.clip)
         self.optimizer.step()
         self._average()
         self.step += 1
-        return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
+        return dict(zip(names, self.ranks.add(total).tolist(), strict=True))
+
+    def _terms(self, inputs: Inputs, counts: Counts) -> dict[str, Tensor]:
+        """Return the loss and its terms, this pass's part of them."""
+        with arithmetic(self.preset.precision, device=self.device):
+            seen = self.perceive(inputs.pixels, inputs.words, inputs.state)
+            terms = loss_terms(self.model, seen, inputs, counts)
+        return {"loss": total_loss(terms, self.weights), **terms}
+
+    def begin_with(self, model: VlaModel) -> None:
+        """Take over the weights of a trained network."""
+        self.model.load_state_dict(model.state_dict())
+        self.averaged.load_state_dict(model.state_dict())
+
+    def compile(self) -> None:
+        """Let torch.compile make the network's program; a machine that cannot is told at the first step."""
+        self.perceive = torch.compile(self.model.perceive)
 
     def _average(self) -> None:
         """Move the averaged weights towards the current ones; early steps count more, as the start is random."""
@@ -67,8 +115,19 @@ class Learner:
             state = self.optimizer.state.get(parameter, {})
             tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS if moment in state}
         about = {"identity": identity, "step": str(self.step), "seconds": repr(self.seconds)}
-        whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         write_bytes(path, save(whole, metadata=about))
+
+    def save_averaged(self, path: Path, *, identity: str) -> None:
+        """Write the averaged weights alone to one file."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.averaged.state_dict().items()}
+        write_bytes(path, save(tensors, metadata={"identity": identity}))
+
+    def load_averaged(self, path: Path, *, identity: str) -> None:
+        """Take back averaged weights that this training wrote."""
+        about, tensors = _read(path)
+        assert about.get("identity") == identity, f"{path} is of another training"
+        self.averaged.load_state_dict(tensors)
 
     def load(self, path: Path, *, identity: str) -> None:
         """Continue from the file at `path`; the state of another training is refused."""
@@ -100,15 +159,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise UserError(f"{path} cannot be read: {error}. Delete it to begin the training anew.") from error
 
 
-def model_config(preset: Preset, *, chunk: int) -> ModelConfig:
-    """Return the network's shape that a preset describes."""
-    return ModelConfig(
-        image_size=preset.image_size,
-        chunk=chunk,
-        stem=preset.stem,
-        channels=preset.channels,
-        strides=preset.strides,
-        keypoint_block=preset.keypoint_block,
-        keypoints=preset.keypoints,
-        hidden=preset.hidden,
-    )
+def model_config(preset: Preset, *, chunk: int, vocabulary: int = 0) -> ModelConfig:
+    """Return the network's shape that a preset describes, with so many sub-word pieces."""
+    said = {name: getattr(preset, name) for name in ModelConfig.__dataclass_fields__ if hasattr(preset, name)}
+    return ModelConfig(**said, chunk=chunk, vocabulary=vocabulary)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from datagen.schema import POINTS
-from policies.vla.text import BUCKETS
-
-ARM, GRIPPER, KEYFRAME, STATE = 6, 1, 3, 8
-"""Sizes of the arm's and the gripper's part of an action, of a keyframe target, and of the state."""
-
-PLACES = len(POINTS)
-"""Places in the frame that the network is asked for: of the object that the sentence means, and of the TCP."""
+from policies.vla.fusion import Fusion, Pieces, Sentence, Words
+from policies.vla.heads import as_head, new_head
+from policies.vla.kinds import FUSIONS, TEXTS
+from policies.vla.shape import KEYFRAME, PLACES, STATE, ModelConfig, Prediction, Seen
+from sim.errors import unknown
 
 GROUPS = 8
 
@@ -28,43 +24,6 @@ SPREAD = 3.0
 
 SHARPNESS = 4.0
 """Factor on the keypoints' logits at the start: flat maps would all have the same expected place."""
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The shape of the network."""
-
-    # Width and height of the frames it reads, pixels; a multiple of 4.
-    image_size: int = 128
-    # Actions per chunk.
-    chunk: int = 8
-    # Channels of the stem, which reduces the image by 4.
-    stem: int = 32
-    # Channels and stride of each residual block.
-    channels: tuple[int, ...] = (64, 64, 96)
-    strides: tuple[int, ...] = (2, 1, 2)
-    # The block whose map the keypoints are found in, counted from 0.
-    keypoint_block: int = 1
-    # Number of keypoints.
-    keypoints: int = 32
-    # Channels kept of the last map, which is pooled to 4 x 4.
-    pooled: int = 32
-    # Size of the sentence's embedding, and of the hidden layers.
-    text: int = 64
-    hidden: int = 256
-
-
-class Prediction(NamedTuple):
-    """What the network says of B samples."""
-
-    # (B, H, 6) normalized arm actions.
-    arm: Tensor
-    # (B, H) logit of an open gripper.
-    gripper: Tensor
-    # (B, 3) way to the next keyframe, in units of `KEYFRAME_UNIT`.
-    keyframe: Tensor
-    # (B, PLACES, h, w) logit of each cell of a map to hold the place; training compares it with annotated points.
-    ground: Tensor
 
 
 class Block(nn.Module):
@@ -96,8 +55,9 @@ class VlaModel(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        _check(config)
         self.config = config
-        self.words = nn.EmbeddingBag(BUCKETS, config.text, mode="mean", padding_idx=0)
+        self.words = Pieces(config) if config.text_encoder == "subword" else Words(config)
         self.stem = nn.Conv2d(3, config.stem, 8, 4, 2, bias=False)
         self.stem_norm = nn.GroupNorm(GROUPS, config.stem)
         widths = (config.stem, *config.channels)
@@ -108,46 +68,83 @@ class VlaModel(nn.Module):
         self.find = nn.Conv2d(config.channels[config.keypoint_block], config.keypoints, 1)
         self.sharpness = nn.Parameter(torch.tensor(SHARPNESS))
         self.ground = nn.Conv2d(config.channels[config.keypoint_block], PLACES, 1)
-        self.pool = nn.Conv2d(config.channels[-1], config.pooled, 1)
-        hidden = config.hidden
-        self.see = nn.Sequential(
-            nn.Linear(2 * config.keypoints + 16 * config.pooled, hidden), nn.LayerNorm(hidden), nn.ReLU()
-        )
-        self.feel = nn.Sequential(nn.Linear(config.text + STATE, config.text), nn.ReLU())
-        # From where things are seen, and where the hand is, to where they are: a few numbers that decide much.
-        self.locate = nn.Sequential(
-            nn.Linear(2 * PLACES + STATE, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
-        )
-        self.trunk = nn.Sequential(nn.Linear(2 * hidden + config.text, hidden), nn.ReLU())
+        self._add_joining(config)
         # The place of the next keyframe in the base frame, from which the hand's own place is subtracted.
-        self.place = nn.Linear(hidden, KEYFRAME)
+        self.place = nn.Linear(config.hidden, KEYFRAME)
         self.register_buffer("tcp_scale", torch.ones(KEYFRAME))
-        self.head = nn.Sequential(
-            nn.Linear(hidden + 2 * KEYFRAME + STATE, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, config.chunk * (ARM + GRIPPER)),
-        )
+        self.head = new_head(config, config.hidden + 2 * KEYFRAME + STATE)
         for block in self.blocks:
             nn.init.zeros_(block.film.weight)  # type: ignore[union-attr, arg-type]
             nn.init.zeros_(block.film.bias)  # type: ignore[union-attr, arg-type]
 
-    def forward(self, pixels: Tensor, words: Tensor, state: Tensor) -> Prediction:
-        """Return what it says of pixels (B, 3, px, px) in [-1, 1], words (B, L) and normalized state (B, 8)."""
-        sentence = self.words(words)
+    def _add_joining(self, config: ModelConfig) -> None:
+        """Add what joins image, sentence and state."""
+        hidden, pooled = config.hidden, config.fusion == "pooled"
+        if pooled:
+            self.pool = nn.Conv2d(config.channels[-1], config.pooled, 1)
+            self.see = nn.Sequential(
+                nn.Linear(2 * config.keypoints + 16 * config.pooled, hidden), nn.LayerNorm(hidden), nn.ReLU()
+            )
+            self.feel = nn.Sequential(nn.Linear(config.text + STATE, config.text), nn.ReLU())
+        # From where things are seen, and where the hand is, to where they are: a few numbers that decide much.
+        self.locate = nn.Sequential(
+            nn.Linear(2 * PLACES + STATE, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+        )
+        if pooled:
+            self.trunk = nn.Sequential(nn.Linear(2 * hidden + config.text, hidden), nn.ReLU())
+        else:
+            self.fusion = Fusion(config, cells=_cells(config), state=STATE)
+
+    def perceive(self, pixels: Tensor, words: Tensor, state: Tensor) -> Seen:
+        """Return what it makes of pixels (B, 3, px, px) in [-1, 1], words (B, L) and normalized state (B, 8)."""
+        sentence = self.words.read(words)
         x = functional.relu(self.stem_norm(self.stem(pixels)), inplace=True)
         points, ground = torch.empty(0), torch.empty(0)
         for number, block in enumerate(self.blocks):
-            x = block(x, sentence)
+            x = block(x, sentence.whole)
             if number == self.config.keypoint_block:
                 points, ground = spatial_softmax(self.find(x) * self.sharpness), self.ground(x)
-        coarse = functional.adaptive_avg_pool2d(self.pool(x), 4).flatten(1)
-        seen, felt = self.see(torch.cat([points, coarse], dim=1)), self.feel(torch.cat([sentence, state], dim=1))
-        located = self.locate(torch.cat([SPREAD * spatial_softmax(ground), state], dim=1))
-        hidden = self.trunk(torch.cat([seen, felt, located], dim=1))
+        hidden = self._joined(x, points, ground, sentence, state)
         keyframe = self.place(hidden) - state[:, :KEYFRAME] * self.tcp_scale
         near = torch.tanh(NEAR * keyframe)
-        out = self.head(torch.cat([hidden, keyframe, near, state], dim=1)).view(-1, self.config.chunk, ARM + GRIPPER)
-        return Prediction(arm=out[..., :ARM], gripper=out[..., ARM], keyframe=keyframe, ground=ground)
+        return Seen(torch.cat([hidden, keyframe, near, state], dim=1), keyframe, ground)
+
+    def _joined(self, x: Tensor, points: Tensor, ground: Tensor, sentence: Sentence, state: Tensor) -> Tensor:
+        """Return features (B, hidden) of image, sentence and state."""
+        if self.config.fusion == "pooled":
+            coarse = functional.adaptive_avg_pool2d(self.pool(x), 4).flatten(1)
+            seen = self.see(torch.cat([points, coarse], dim=1))
+            felt = self.feel(torch.cat([sentence.whole, state], dim=1))
+        located = self.locate(torch.cat([SPREAD * spatial_softmax(ground), state], dim=1))
+        if self.config.fusion == "pooled":
+            hidden: Tensor = self.trunk(torch.cat([seen, felt, located], dim=1))
+            return hidden
+        joined: Tensor = self.fusion(x, points, sentence, state, located)
+        return joined
+
+    def forward(self, pixels: Tensor, words: Tensor, state: Tensor, noise: Tensor | None = None) -> Prediction:
+        """Return what it says; arguments as in `perceive`, and `noise` (B, H, 7) as in `Head.decode`."""
+        seen = self.perceive(pixels, words, state)
+        arm, gripper = as_head(self.head).decode(seen.context, noise)
+        return Prediction(arm, gripper, seen.keyframe, seen.ground)
+
+
+def _check(config: ModelConfig) -> None:
+    """Refuse names that are none; `new_head` refuses those of heads."""
+    for what, name, allowed in (
+        ("text_encoder", config.text_encoder, TEXTS),
+        ("fusion", config.fusion, FUSIONS),
+    ):
+        if name not in allowed:
+            raise unknown(what, name, allowed)
+
+
+def _cells(config: ModelConfig) -> int:
+    """Return the width of the last map."""
+    size = config.image_size // 4
+    for stride in config.strides:
+        size = math.ceil(size / stride)
+    return size
 
 
 def spatial_softmax(logits: Tensor) -> Tensor:

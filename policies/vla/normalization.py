@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.loader import Arrays, LoadedMixture
+from datagen.arrays import Arrays
+from datagen.loader import LoadedMixture
 from datagen.mixture import Normalization
 from sim.errors import UserError
 from sim.files import digest_json

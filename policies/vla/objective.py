@@ -9,28 +9,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from datagen.loader import Batch
-from policies.vla.model import ARM, Prediction, spatial_softmax
+from datagen.arrays import Batch
+from policies.vla.heads import as_head
+from policies.vla.kinds import HeadKind
+from policies.vla.model import VlaModel, spatial_softmax
 from policies.vla.normalization import KEYFRAME_UNIT, Statistics
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What a batch asks for, as tensors."""
-
-    # (B, H, 6) normalized arm actions, (B, H) 1 = open, (B, H) 1 = counts, (B, 3) in KEYFRAME_UNIT, and (B, 2, 2)
-    # shares of the frame, NaN where not known.
-    arm: Tensor
-    gripper: Tensor
-    mask: Tensor
-    keyframe: Tensor
-    points: Tensor
+from policies.vla.shape import ARM, Inputs, Prediction, Seen, Targets
 
 
 @dataclass(frozen=True)
 class Weights:
     """How much each term counts."""
 
+    # What the head says of the arm; see `weights_of`.
+    arm: float = 1.0
     # Binary cross-entropy of the gripper.
     gripper: float = 0.2
     # Smooth L1 of the way to the next keyframe, an auxiliary task; 0 leaves it out.
@@ -50,23 +42,52 @@ def targets(batch: Batch, statistics: Statistics) -> Targets:
     )
 
 
-def loss_terms(predicted: Prediction, wanted: Targets) -> dict[str, Tensor]:
-    """Return smooth L1 of the arm, cross-entropy of the gripper and smooth L1 of the keyframe, each a mean."""
-    count = wanted.mask.sum()
-    arm = functional.smooth_l1_loss(predicted.arm, wanted.arm, reduction="none").mean(dim=-1)
-    gripper = functional.binary_cross_entropy_with_logits(predicted.gripper, wanted.gripper, reduction="none")
+def weights_of(head: HeadKind) -> Weights:
+    """Return how much each term counts under a head: cross-entropy of many bins is ten times as large as the rest."""
+    return Weights(arm=0.1) if head == "bins" else Weights()
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What sums of losses are divided by: those of a whole step, of which a process or a pass sees a part."""
+
+    # Actions that count, samples, and annotated points that are known.
+    actions: float
+    samples: float
+    points: float
+
+    def tensor(self) -> Tensor:
+        """Return them as (3,), to be summed."""
+        return torch.tensor([self.actions, self.samples, self.points], dtype=torch.float64)
+
+
+def counts_of(wanted: Targets) -> Counts:
+    """Return what a batch counts."""
+    known = torch.isfinite(wanted.points).all(dim=-1).sum()
+    return Counts(float(wanted.mask.sum()), float(len(wanted.mask)), float(known))
+
+
+def loss_terms(model: VlaModel, seen: Seen, inputs: Inputs, counts: Counts) -> dict[str, Tensor]:
+    """Return the head's losses of arm and gripper, smooth L1 of the keyframe and cross-entropy of the points.
+
+    Each is this batch's part of the mean over what `counts` says: with the counts of the batch itself, the mean.
+    """
+    losses = as_head(model.head).losses(seen.context, inputs)
+    wanted = inputs.wanted
+    keyframe = functional.smooth_l1_loss(seen.keyframe, wanted.keyframe)
     return {
-        "arm": (arm * wanted.mask).sum() / count,
-        "gripper": (gripper * wanted.mask).sum() / count,
-        "keyframe": functional.smooth_l1_loss(predicted.keyframe, wanted.keyframe),
-        "ground": ground_loss(predicted.ground, wanted.points),
+        "arm": losses.arm / counts.actions,
+        "gripper": losses.gripper / counts.actions,
+        "keyframe": keyframe * (len(wanted.keyframe) / counts.samples),
+        "ground": ground_loss(seen.ground, wanted.points, total=counts.points),
     }
 
 
-def ground_loss(logits: Tensor, points: Tensor) -> Tensor:
+def ground_loss(logits: Tensor, points: Tensor, *, total: float | None = None) -> Tensor:
     """Return the mean cross-entropy of maps (B, P, h, w) with the known ones of points (B, P, 2); without any, 0.
 
-    A point is spread over the four cells around it so that the expected place of the four is the point itself.
+    A point is spread over the four cells around it so that the expected place of the four is the point itself. With
+    `total` known points in the whole step, it is this batch's part of their mean.
     """
     known = torch.isfinite(points).all(dim=-1)
     if not known.any():
@@ -74,7 +95,8 @@ def ground_loss(logits: Tensor, points: Tensor) -> Tensor:
     height, width = logits.shape[-2:]
     columns, rows = _hats(points[known][:, 0], width), _hats(points[known][:, 1], height)
     spread = (rows[:, :, None] * columns[:, None, :]).flatten(1)
-    return functional.cross_entropy(logits[known].flatten(1), spread)
+    part = 1.0 if total is None else len(spread) / total
+    return functional.cross_entropy(logits[known].flatten(1), spread) * part
 
 
 def _hats(place: Tensor, cells: int) -> Tensor:
@@ -82,14 +104,14 @@ def _hats(place: Tensor, cells: int) -> Tensor:
 
     The ends are 0 and 1, as in `spatial_softmax`, so the expected cell is the place.
     """
-    centers = torch.arange(cells, dtype=place.dtype)
+    centers = torch.arange(cells, dtype=place.dtype, device=place.device)
     weights = (1 - (place.clamp(0, 1)[:, None] * (cells - 1) - centers).abs()).clamp_min(0)
     return weights / weights.sum(dim=1, keepdim=True)
 
 
 def total_loss(terms: dict[str, Tensor], weights: Weights) -> Tensor:
     """Return the weighted sum that is minimized."""
-    said = terms["arm"] + weights.gripper * terms["gripper"]
+    said = weights.arm * terms["arm"] + weights.gripper * terms["gripper"]
     return said + weights.keyframe * terms["keyframe"] + weights.ground * terms["ground"]
 
 
@@ -99,6 +121,7 @@ def measures(predicted: Prediction, batch: Batch, statistics: Statistics) -> dic
     TCP error (m) and gripper hits of the counted actions, keyframe error (m), error of the annotated points (shares of
     the frame).
     """
+    predicted = Prediction(*(part.float().cpu() for part in predicted))
     arm = statistics.restore_arm(predicted.arm.numpy())
     off = np.linalg.norm(arm[..., :3] - batch.actions[..., :3], axis=-1)
     hit = (predicted.gripper.numpy() > 0) == (batch.actions[..., ARM] >= 0.5)

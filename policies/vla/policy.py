@@ -13,10 +13,11 @@ from datagen.downscale import downscale
 from policies.vla.checkpoint import VlaCheckpoint, load_checkpoint
 from policies.vla.pixels import to_pixels
 from policies.vla.precision import arithmetic, prepared
-from policies.vla.text import encode
+from policies.vla.shape import ARM
 from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
 from sim.episodes import Ids, Images, Observation, PolicySpec
 from sim.errors import UserError
+from sim.streams import generator
 
 BATCH = 4
 """Worlds per pass of the network: always so many, so that an action does not depend on how many worlds there are."""
@@ -81,15 +82,28 @@ class VlaPolicy:
         """Return the chunks of as many worlds as a pass holds; missing rows repeat the first."""
         count = len(images)
         rows = np.arange(self._batch) % count
-        words = encode(sentences)
+        words = self.checkpoint.read(sentences)
+        noise = torch.from_numpy(self._noise(state, sentences)[rows])
         normalized = self.checkpoint.statistics.normalize_state(np.asarray(state, dtype=np.float32))
         with arithmetic(self.dtype):
             said = self._model(
-                to_pixels(images[rows]), torch.from_numpy(words[rows]), torch.from_numpy(normalized[rows])
+                to_pixels(images[rows]), torch.from_numpy(words[rows]), torch.from_numpy(normalized[rows]), noise
             )
         arm = self.checkpoint.statistics.restore_arm(said.arm.float().numpy()[:count])
         gripper = (said.gripper.float().numpy()[:count] > 0).astype(np.float64)
         return np.concatenate([np.clip(arm, -_LIMITS, _LIMITS), gripper[..., None]], axis=-1)
+
+    def _noise(self, state: NDArray[np.float32], sentences: Sequence[str]) -> NDArray[np.float32]:
+        """Return what the head "flow" starts from (k, chunk, 7): drawn from what a world shows, and from that alone.
+
+        So an action depends neither on other worlds nor on calls before, and a server gives the same.
+        """
+        size = (self.spec.chunk, ARM + 1)
+        if self.checkpoint.model.config.head != "flow":
+            return np.zeros((len(state), *size), np.float32)
+        keys = [np.asarray(row, np.float32).tobytes().hex() for row in state]
+        streams = [generator(0, "vla", "act", key, said) for key, said in zip(keys, sentences, strict=True)]
+        return np.stack([stream.standard_normal(size, dtype=np.float32) for stream in streams])
 
 
 def load_vla(

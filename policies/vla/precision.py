@@ -25,8 +25,8 @@ def prepared(model: M, dtype: str) -> M:
     return quantized
 
 
-def arithmetic(dtype: str) -> contextlib.AbstractContextManager[object]:
+def arithmetic(dtype: str, *, device: str = "cpu") -> contextlib.AbstractContextManager[object]:
     """Return the context of a pass: with "bf16", convolutions and linear layers compute in bfloat16."""
     if dtype == "bf16":
-        return torch.autocast("cpu", dtype=torch.bfloat16)
+        return torch.autocast(device, dtype=torch.bfloat16)
     return contextlib.nullcontext()

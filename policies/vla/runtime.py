@@ -11,6 +11,8 @@ from types import FrameType
 
 import torch
 
+from sim.errors import UserError
+
 
 @contextmanager
 def torch_threads(threads: int | None) -> Iterator[int]:
@@ -22,6 +24,15 @@ def torch_threads(threads: int | None) -> Iterator[int]:
         yield count
     finally:
         torch.set_num_threads(before)
+
+
+def require_device(device: str) -> None:
+    """Refuse a device that torch does not see."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            'device = "cuda", but torch sees no GPU here. Type: demomill doctor, or take device = "cpu"; the preset '
+            "one_gpu runs there too, slowly."
+        )
 
 
 @contextmanager

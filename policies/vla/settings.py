@@ -3,61 +3,56 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from datagen.mixture import MixConfig
+from policies.vla.kinds import FUSIONS, HEADS, PRECISIONS, TEXTS, FusionKind, HeadKind, Precision, TextKind
+from policies.vla.presets import CHUNK as CHUNK
+from policies.vla.presets import PRESETS as PRESETS
+from policies.vla.presets import Augment, Preset
 from sim.errors import UserError, unknown
-
-CHUNK = 8
-"""Actions per chunk."""
 
 
 @dataclass(frozen=True)
-class Preset:
-    """The shape of the network and how it is optimized."""
+class AugmentChanges:
+    """Changes to how a preset varies its samples; unset keeps the preset's. Fields as in `Augment`."""
 
-    # Frames the network reads, pixels.
-    image_size: int
-    # Channels and stride of the residual blocks after the stem; see policies/vla/model.py.
-    stem: int
-    channels: tuple[int, ...]
-    strides: tuple[int, ...]
-    keypoint_block: int
-    keypoints: int
-    hidden: int
-    # Samples per step, and the number of steps when the job gives no budget.
-    batch: int
-    steps: int
-    # Peak learning rate, reached after `warmup` of the budget, then a cosine down to a tenth.
-    learning_rate: float
-    warmup: float = 0.05
-    weight_decay: float = 1e-4
-    # Largest norm of the gradient.
-    clip: float = 1.0
-    # Decay of the averaged weights that are saved.
-    ema: float = 0.999
-    # Largest random shift of a frame, pixels, and strength of the colour jitter.
-    shift: int = 3
-    jitter: float = 0.1
-    # Noise on the normalized state, so that the policy does not follow the hand alone.
-    state_noise: float = 0.05
+    shift: int | None = None
+    jitter: float | None = None
+    state_noise: float | None = None
+    crop: float | None = None
+    blur: float | None = None
+    noise: float | None = None
+    erase: float | None = None
+    erase_area: float | None = None
+    paraphrase: float | None = None
+    action_noise: float | None = None
+    skip: int | None = None
+    mirror: float | None = None
 
 
-PRESETS: dict[str, Preset] = {
-    "debug": Preset(
-        image_size=32, stem=8, channels=(16, 16), strides=(2, 1), keypoint_block=1, keypoints=8, hidden=32,
-        batch=8, steps=20, learning_rate=2e-3, shift=1,
-    ),
-    "cpu_minutes": Preset(
-        image_size=128, stem=32, channels=(64, 64, 96), strides=(2, 1, 2), keypoint_block=1, keypoints=32, hidden=256,
-        batch=32, steps=4000, learning_rate=1.2e-3,
-    ),
-    "cpu_hours": Preset(
-        image_size=128, stem=32, channels=(64, 96, 96, 128), strides=(2, 1, 1, 2), keypoint_block=2, keypoints=48,
-        hidden=384, batch=64, steps=40_000, learning_rate=1e-3,
-    ),
-}  # fmt: skip
+SHARES = ("crop", "noise", "erase", "erase_area", "paraphrase", "mirror")
+"""Fields of `Augment` that are shares, 0 to 1; `crop` and `erase_area` to below 1."""
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """Rollouts in our own engine at each validation; they cost far more time than the validation itself."""
+
+    # Tasks to try, e.g. ["lift_cube"]; none leaves it out.
+    tasks: tuple[str, ...] = ()
+    # Episodes of each task, of validation seeds.
+    episodes: int = 8
+    # Randomization of the episodes.
+    preset: str = "train"
+    # Actions of a chunk that are executed before the policy looks again.
+    execute: int = 4
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise UserError(f"rollouts.episodes = {self.episodes} is not allowed. Allowed: 1 or more.")
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ class TrainVlaConfig:
     data: MixConfig
     # Folder of the checkpoint; an unfinished training in it is continued.
     out: Path
-    # Shape and optimization: "debug", "cpu_minutes" or "cpu_hours".
+    # Shape and optimization: "debug", "cpu_minutes", "cpu_hours" or "one_gpu".
     preset: str = "cpu_minutes"
     # Budget in steps: the same steps on the same machine give the same weights. Unset takes the preset's.
     steps: int | None = None
@@ -77,6 +72,25 @@ class TrainVlaConfig:
     # Changes to the preset; unset keeps it.
     batch: int | None = None
     learning_rate: float | None = None
+    # What makes the actions: "l1", "bins" or "flow".
+    head: HeadKind | None = None
+    # How sentences are read: "hashed" or "subword".
+    text_encoder: TextKind | None = None
+    # What joins image, sentence and state: "pooled" or "transformer".
+    fusion: FusionKind | None = None
+    # Passes that a batch is cut into, and arithmetic: "fp32" or "bf16".
+    accumulate: int | None = None
+    precision: Precision | None = None
+    # How the samples are varied.
+    augment: AugmentChanges = field(default_factory=AugmentChanges)
+    # A finished checkpoint to begin with: its weights, normalization and words are kept, for fine-tuning.
+    init: Path | None = None
+    # Where the network is trained: "cpu" or "cuda"; only "cpu" gives the same bits again.
+    device: Literal["cpu", "cuda"] = "cpu"
+    # Compile the network with torch.compile first: it pays in long trainings, and changes the last bits.
+    compile: bool = False
+    # Batches that are made ready ahead, in threads of their own; they change no byte.
+    prefetch: int = 1
     # Seed of weights and of everything random in training.
     seed: int = 0
     # Threads; unset takes one per core. Another number may change the last bits of the weights.
@@ -86,6 +100,10 @@ class TrainVlaConfig:
     # Validations during training, evenly spaced, and samples of each source in each of them.
     validations: int = 4
     validation_samples: int = 512
+    # Stop once so many validations in a row brought no lower loss, and keep the weights of the lowest; unset goes on.
+    patience: int | None = None
+    # Rollouts in our own engine at each validation.
+    rollouts: RolloutConfig = field(default_factory=RolloutConfig)
     # Split of the datasets that validates.
     validation_split: str = "val"
     # Most memory for frames, GB.
@@ -95,22 +113,47 @@ class TrainVlaConfig:
 
     def resolved(self) -> Preset:
         """Return the preset with this job's changes; an unknown name or an impossible number is refused."""
-        if self.preset not in PRESETS:
-            raise unknown("preset", self.preset, PRESETS)
-        preset = PRESETS[self.preset]
-        for name, value in (("steps", self.steps), ("minutes", self.minutes), ("batch", self.batch)):
+        for what, name, allowed in (
+            ("preset", self.preset, PRESETS),
+            ("head", self.head, HEADS),
+            ("text_encoder", self.text_encoder, TEXTS),
+            ("fusion", self.fusion, FUSIONS),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if name is not None and name not in allowed:
+                raise unknown(what, name, allowed)
+        for name in ("steps", "minutes", "batch", "accumulate", "learning_rate"):
+            value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UserError(f"{name} = {value} is not allowed. Allowed: numbers above 0, or leave it unset.")
-        return replace(
-            preset,
-            batch=self.batch or preset.batch,
-            learning_rate=self.learning_rate or preset.learning_rate,
-        )
+        preset = PRESETS[self.preset]
+        names = ("batch", "learning_rate", "head", "text_encoder", "fusion", "accumulate", "precision")
+        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        made = replace(preset, **changes, augment=_changed(preset.augment, self.augment))
+        if made.batch % made.accumulate:
+            fitting = -(-made.batch // made.accumulate) * made.accumulate
+            raise UserError(
+                f"A batch of {made.batch} samples cannot be cut into accumulate = {made.accumulate} equal passes. "
+                f"Choose a batch that is a multiple of it, for example {fitting}."
+            )
+        return made
 
     def budget(self) -> Budget:
         """Return how long training goes on."""
         steps = self.steps or (None if self.minutes else self.resolved().steps)
         return Budget(steps=steps, seconds=None if self.minutes is None else 60 * self.minutes)
+
+
+def _changed(augment: Augment, changes: AugmentChanges) -> Augment:
+    """Return `augment` with the changes; impossible numbers are refused by name."""
+    made = replace(augment, **{name: value for name, value in asdict(changes).items() if value is not None})
+    for name, value in asdict(made).items():
+        most = 1.0 if name in SHARES else math.inf
+        below = name in ("crop", "erase_area")
+        if not 0 <= value <= most or (below and value == most):
+            wanted = "0 to below 1" if below else "0 to 1" if name in SHARES else "0 or more"
+            raise UserError(f"augment.{name} = {value} is not allowed. Allowed: {wanted}.")
+    return made
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ class TrainVlaResult:
     metrics: Mapping[str, Mapping[str, float]]
     # What was drawn of each source.
     mixture: MixReport
+    # What the learning curve says, in words.
+    notes: tuple[str, ...] = ()
 
     def __rich__(self) -> Any:
         """Return the result as a table for a terminal: one row per source."""
@@ -40,6 +42,7 @@ class TrainVlaResult:
             f"{self.folder}  sha256 {self.digest[:16]}",
             f"{self.steps:,} steps in {self.seconds / 60:.1f} min, {self.samples_per_second:,.0f} samples/s, "
             f"{self.parameters:,} parameters",
+            *self.notes,
         )
         table = Table("source", "label", caption="\n".join(lines), caption_justify="left")
         for column in ("share", "drawn", "passes", "position error", "gripper accuracy", "keyframe error"):

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 import torch
 
 from policies.vla.feed import Feed
+from policies.vla.heads import as_head
 from policies.vla.model import VlaModel
-from policies.vla.objective import Weights, loss_terms, measures, total_loss
+from policies.vla.objective import counts_of, loss_terms, measures, total_loss, weights_of
+from policies.vla.shape import Prediction
 
 Metrics = Mapping[str, Mapping[str, float]]
 """Source name -> {"loss", "position_error" m per step, "gripper_accuracy", "keyframe_error" m, "samples"};
@@ -20,12 +22,16 @@ where points are annotated, also "point_error" as a share of the frame's width."
 def validate(model: VlaModel, feed: Feed, *, limit: int) -> dict[str, dict[str, float]]:
     """Return the metrics of each source that has a validation split, over at most `limit` of its steps."""
     model.eval()
+    device = str(next(model.parameters()).device)
     sums: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for source, batch in feed.data.validation_batches(feed.preset.batch, limit=limit):
         inputs = feed.plain(batch)
-        predicted = model(inputs.pixels, inputs.words, inputs.state)
-        loss = total_loss(loss_terms(predicted, inputs.wanted), Weights()).item()
-        found = measures(predicted, batch, feed.statistics)
+        shown = inputs.to(device)
+        seen = model.perceive(shown.pixels, shown.words, shown.state)
+        terms = loss_terms(model, seen, shown, counts_of(inputs.wanted))
+        loss = total_loss(terms, weights_of(model.config.head)).item()
+        arm, gripper = as_head(model.head).decode(seen.context, shown.noise)
+        found = measures(Prediction(arm, gripper, seen.keyframe, seen.ground), batch, feed.statistics)
         sums[source]["loss"] += loss * found["samples"]
         for name, value in found.items():
             sums[source][name] += value
