@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sim.files import written_whole
 
@@ -24,6 +25,28 @@ class Progress:
     steps_per_second: float
     # Mean of each reward term, in [0, 1].
     terms: Mapping[str, float]
+
+
+@dataclass
+class Tally:
+    """What finished episodes looked like since it was last emptied."""
+
+    episodes: int = 0
+    successes: int = 0
+    steps: int = 0
+    # Sums over the steps of each term's mean: numbers, or tensors of no dimension.
+    terms: dict[str, Any] = field(default_factory=dict)
+
+    def progress(self, *, steps: int, seconds: float) -> Progress:
+        """Return a report of these episodes after `steps` environment steps; there must be some."""
+        return Progress(
+            steps=steps,
+            seconds=seconds,
+            success=self.successes / self.episodes,
+            episodes=self.episodes,
+            steps_per_second=steps / seconds,
+            terms={name: float(total) / self.steps for name, total in self.terms.items()},
+        )
 
 
 def draw_curve(path: Path, curve: Sequence[Progress], *, title: str) -> None:

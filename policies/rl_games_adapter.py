@@ -12,7 +12,6 @@ import tempfile
 import time
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +29,17 @@ from rl_games.common.algo_observer import AlgoObserver
 from rl_games.common.ivecenv import IVecEnv
 from rl_games.torch_runner import Runner
 
-from policies.curves import Progress
-from policies.rl_games_settings import ENV_NAME, network_params
+from policies.curves import Progress, Tally
+from policies.rl_games_settings import ENV_NAME, GAMMA, GENTLE_RATE, REWARD_SCALE, network_params
 from policies.rl_games_state import Keeper, put_back, taken
+from policies.training_state import TrainingState
+from policies.warm_start import warm_start
 from sim.conventions import scaled
+from sim.state import State
 from sim.streams import episode_seed, generator
 from tasks.env import TaskEnv
+from tasks.scripted import Script
 from tasks.tensor_env import TensorEnv
-
-
-@dataclass
-class Tally:
-    """What finished episodes looked like since it was last emptied."""
-
-    episodes: int = 0
-    successes: int = 0
-    steps: int = 0
-    # Sums over the steps of each term's mean: numbers, or tensors of no dimension.
-    terms: dict[str, Any] = field(default_factory=dict)
 
 
 class TaskVecEnv(IVecEnv):  # type: ignore[misc]
@@ -74,6 +66,10 @@ class TaskVecEnv(IVecEnv):  # type: ignore[misc]
     def get_env_info(self) -> dict[str, Any]:
         """Return the spaces."""
         return self._info
+
+    def state(self) -> State:
+        """Return the state of all worlds."""
+        return self._env.engine.state()
 
     def reset(self) -> torch.Tensor:
         """Begin an episode in every world and return observations (n, p)."""
@@ -119,19 +115,26 @@ class TaskVecEnv(IVecEnv):  # type: ignore[misc]
 class _Observer(AlgoObserver):  # type: ignore[misc]
     """Reports success after every epoch, keeps the training's state, and ends the training when told to."""
 
-    def __init__(self, env: TaskVecEnv, report: Callable[[Progress], bool], keeper: Keeper | None) -> None:
+    def __init__(
+        self,
+        env: TaskVecEnv,
+        report: Callable[[Progress], bool],
+        keeper: Keeper | None,
+        state: TrainingState | None,
+    ) -> None:
+        """Go on from `state`, where there is one."""
         super().__init__()
         self._env, self._report, self._keeper, self._began = env, report, keeper, time.perf_counter()
+        self._state = state
         self._before: Progress | None = None
         self.algo: Any = None
 
     def after_init(self, algo: Any) -> None:
         """Keep the agent; where a state was kept, put it back into it."""
         self.algo = algo
-        state = None if self._keeper is None else self._keeper.state
-        if state is not None:
-            put_back(algo, state)
-            self._before = state.curve[-1] if state.curve else None
+        if self._state is not None:
+            put_back(algo, self._state)
+            self._before = self._state.curve[-1] if self._state.curve else None
 
     def close(self) -> None:
         """End the thread of the agent's event writer, which rl_games leaves running."""
@@ -144,14 +147,10 @@ class _Observer(AlgoObserver):  # type: ignore[misc]
         if tally.episodes < self.algo.num_actors // 2:
             return
         self._env.tally = Tally()
-        steps, seconds = self.algo.frame, time.perf_counter() - self._began
-        progress = Progress(
-            steps=steps + (self._before.steps if self._before else 0),
-            seconds=seconds + (self._before.seconds if self._before else 0.0),
-            success=tally.successes / tally.episodes,
-            episodes=tally.episodes,
-            steps_per_second=steps / seconds,
-            terms={name: float(total) / tally.steps for name, total in tally.terms.items()},
+        before = self._before
+        progress = tally.progress(
+            steps=self.algo.frame + (before.steps if before else 0),
+            seconds=time.perf_counter() - self._began + (before.seconds if before else 0.0),
         )
         if self._keeper is not None:
             self._keeper.note(progress, lambda: taken(self.algo), begun=self._env.begun)
@@ -167,8 +166,11 @@ def train(
     report: Callable[[Progress], bool],
     tensorboard: Path | None = None,
     keeper: Keeper | None = None,
+    script: Script | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """Train PPO until `report` returns True or `max_steps` environment steps are done; return the actor's weights.
+
+    With a `script`, PPO begins with a copy of it (policies/warm_start.py), whose steps count too.
 
     The weights: "mean" and "std" (p,) of the observation, then "0.weight", "0.bias" ... of the layers in order.
     With a `keeper` whose state is of an unfinished training, that training goes on.
@@ -178,12 +180,17 @@ def train(
     vec_env = TaskVecEnv(env, seed=seed, begun=0 if state is None else state.begun)
     env_configurations.register(ENV_NAME, {"vecenv_type": ENV_NAME, "env_creator": lambda **_: vec_env})
     vecenv.register(ENV_NAME, lambda name, actors, **_: vec_env)
-    observer = _Observer(vec_env, report, keeper)
+    if state is None and script is not None:
+        state = _copy(vec_env, script, seed=seed, report=report)
+        done = state.curve[-1].steps
+    observer = _Observer(vec_env, report, keeper, state)
     with tempfile.TemporaryDirectory() as scratch:
         epochs = max(1, (max_steps - done) // (16 * env.n))
         folder = tensorboard or Path(scratch)
         device = str(vec_env.device)
-        params = network_params(worlds=env.n, seed=seed, max_epochs=epochs, folder=folder, device=device)
+        params = network_params(
+            worlds=env.n, seed=seed, max_epochs=epochs, folder=folder, device=device, gentle=script is not None
+        )
         runner = Runner(algo_observer=observer)
         with (Path(scratch) / "rl_games.log").open("w") as log, contextlib.redirect_stdout(log):
             runner.load({"params": params})
@@ -194,6 +201,20 @@ def train(
     if keeper is not None:
         keeper.keep(lambda: taken(observer.algo), begun=vec_env.begun)
     return _actor_weights(observer.algo.model)
+
+
+def _copy(env: TaskVecEnv, script: Script, *, seed: int, report: Callable[[Progress], bool]) -> TrainingState:
+    """Return the state of a training whose network copies `script`; every round with finished episodes is reported."""
+    began, curve = time.perf_counter(), list[Progress]()
+
+    def count(steps: int, loss: float) -> None:
+        tally, env.tally = env.tally, Tally()
+        if tally.episodes:
+            curve.append(tally.progress(steps=steps, seconds=time.perf_counter() - began))
+            report(curve[-1])
+
+    made = warm_start(env, script, seed=seed, gamma=GAMMA, reward_scale=REWARD_SCALE, report=count)
+    return TrainingState("", made.model, {}, GENTLE_RATE, env.begun, tuple(curve))
 
 
 def _actor_weights(model: torch.nn.Module) -> dict[str, NDArray[np.float32]]:

@@ -9,8 +9,20 @@ ENV_NAME = "demomill"
 """Name under which the worlds are registered with rl_games."""
 
 
-def network_params(*, worlds: int, seed: int, max_epochs: int, folder: Path, device: str) -> dict[str, Any]:
-    """Return rl_games' configuration: PPO with a [256, 128, 64] ELU network and an adaptive learning rate."""
+GAMMA, REWARD_SCALE = 0.98, 0.1
+"""Discount, and what rewards are multiplied by."""
+
+GENTLE_RATE = 1e-4
+"""First learning rate of a network that can do the task already."""
+
+
+def network_params(
+    *, worlds: int, seed: int, max_epochs: int, folder: Path, device: str, gentle: bool = False
+) -> dict[str, Any]:
+    """Return rl_games' configuration: PPO with a [256, 128, 64] ELU network and an adaptive learning rate.
+
+    `gentle` takes smaller steps and asks for no entropy: for a network that can do the task already.
+    """
     return {
         "seed": seed + 1,
         "torch_threads": 1,
@@ -47,19 +59,19 @@ def network_params(*, worlds: int, seed: int, max_epochs: int, folder: Path, dev
             "save_frequency": 0,
             "save_best_after": 10**9,
             "print_stats": False,
-            "reward_shaper": {"scale_value": 0.1},
+            "reward_shaper": {"scale_value": REWARD_SCALE},
             "normalize_input": True,
             "normalize_value": True,
             "normalize_advantage": True,
             "value_bootstrap": True,
-            "gamma": 0.98,
+            "gamma": GAMMA,
             "tau": 0.95,
-            "learning_rate": 1e-3,
+            "learning_rate": GENTLE_RATE if gentle else 1e-3,
             "lr_schedule": "adaptive",
-            "kl_threshold": 0.012,
+            "kl_threshold": 0.006 if gentle else 0.012,
             "e_clip": 0.2,
             "clip_value": True,
-            "entropy_coef": 0.001,
+            "entropy_coef": 0.0 if gentle else 0.001,
             "critic_coef": 2.0,
             "bounds_loss_coef": 0.001,
             "truncate_grads": True,

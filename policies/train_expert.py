@@ -20,7 +20,10 @@ from sim.jobs import from_mapping
 from sim.progress import ProgressLine
 from sim.streams import episode_seed
 from tasks.catalogue import load_task
+from tasks.scripted import load_script
 from tasks.tensor_env import make_training_env
+
+STARTS = ("script", "nothing")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class TrainExpertConfig:
     patience: int = 5
     # Episodes of the final measurement, on validation seeds under the full `train` randomization.
     episodes: int = 1000
+    # What PPO begins with: "script", a copy of the task's scripted controller where it has one, or "nothing".
+    start: str = "script"
     # Physics engine.
     engine: str = "mujoco"
     # Device of an engine that has a choice, "cuda:0" or "cpu": worlds and training stay on it.
@@ -99,6 +104,8 @@ def _check(config: TrainExpertConfig) -> None:
     """Refuse options that cannot work, before anything is built."""
     if config.engine not in ENGINES:
         raise unknown("engine", config.engine, ENGINES)
+    if config.start not in STARTS:
+        raise unknown("start", config.start, STARTS)
     if config.worlds < 128 or config.worlds % 128:
         raise UserError(f"worlds = {config.worlds} is not allowed: a multiple of 128, at least 128, fills minibatches.")
     if config.episodes < 1:
@@ -130,6 +137,7 @@ def _learn(config: TrainExpertConfig, folder: Path, task: str) -> tuple[dict[str
                 report=report,
                 tensorboard=folder / "tensorboard" if config.tensorboard else None,
                 keeper=keeper,
+                script=load_script(task) if config.start == "script" else None,
             )
         finally:
             env.close()
@@ -146,7 +154,8 @@ def _command(config: TrainExpertConfig, task: str) -> str:
     return (
         f"demomill train-expert {task} --seed {config.seed} --worlds {config.worlds} --max-steps {config.max_steps} "
         f"--goal {config.goal} --patience {config.patience} --episodes {config.episodes} "
-        f"--engine {config.engine} --preset {config.preset}" + (f" --device {config.device}" if config.device else "")
+        f"--start {config.start} --engine {config.engine} --preset {config.preset}"
+        + (f" --device {config.device}" if config.device else "")
     )
 
 
@@ -154,7 +163,7 @@ def _identity(config: TrainExpertConfig, task: str) -> str:
     """Return what an unfinished training must have in common with this one to be continued."""
     return (
         f"{task} {load_task(task).digest()}, seed {config.seed}, {config.worlds} worlds, "
-        f"engine {config.engine}, preset {config.preset}"
+        f"start {config.start}, engine {config.engine}, preset {config.preset}"
     )
 
 

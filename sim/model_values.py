@@ -29,6 +29,14 @@ ROLLING = 2e-4
 """Resistance of round objects to turning, N m s / rad: a ball that was let go comes to rest."""
 
 
+LEAN, OFF_CENTER = 1e-7, 1e-5
+"""Tilt, rad, and centre of mass beside the axis, m, of cylinders.
+
+Where a cylinder's axis is within some 1e-14 rad of a plane's normal, and not on it, MuJoCo divides rounding errors by
+each other and finds no contact: one in twenty standing cylinders sank and jumped within seconds. Neither is felt.
+"""
+
+
 class ModelWriter:
     """Writes the physical values of one world into its model."""
 
@@ -40,6 +48,7 @@ class ModelWriter:
         self._pads = [model.geom(f"{side}_pad").id for side in ("left", "right")]
         self._table = model.body("table").id
         self._damping = -np.array(ARM_DAMPING)
+        self._frames = model.body_sameframe.copy(), model.geom_sameframe.copy()
         self._dynamics = DynamicsWriter(model)
 
     def write(self, model: mujoco.MjModel, values: Values) -> None:
@@ -51,9 +60,21 @@ class ModelWriter:
             sized = drawn_object(item, values)
             _write_shape(model, sized, geom)
             _write_body(model, sized, body, geom)
+            self._write_frames(model, sized, body, geom)
         self._fixtures.write(model, values)
         self._dynamics.write(model, values)
         mujoco.mj_setConst(model, self._scratch)
+
+    def _write_frames(self, model: mujoco.MjModel, item: Object, body: int, geom: int) -> None:
+        """Write where an object's shape and mass are in its body: a cylinder's a hair beside the axis."""
+        round_foot = item.shape == "cylinder"
+        model.body_ipos[body] = (OFF_CENTER if round_foot else 0.0, 0.0, 0.0)
+        model.geom_quat[geom] = (1.0, 0.0, LEAN / 2 if round_foot else 0.0, 0.0)
+        # What has a frame of its own must be told so, or MuJoCo takes the body's.
+        bodies, geoms = self._frames
+        none = int(mujoco.mjtSameFrame.mjSAMEFRAME_NONE)
+        model.body_sameframe[body] = none if round_foot else bodies[body]
+        model.geom_sameframe[geom] = none if round_foot else geoms[geom]
 
 
 def drawn_object(item: Object, values: Values) -> Object:

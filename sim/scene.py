@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sim.errors import unknown
-from sim.fixtures import Fixture, Shape, Vec
+from sim.fixtures import SHAPES, Fixture, Shape, Vec
 
 Value = float | str | Vec
 """The value of one scene parameter: a number, a vector or a name."""
@@ -44,6 +44,8 @@ class Object:
     color: str | Vec = "red"
     # Below 0.5 the episode does without it: it is parked out of sight, touches nothing and is not drawn.
     present: float = 1.0
+    # Shapes that a draw may give it; engines that must build each beforehand build no others.
+    shapes: tuple[Shape, ...] = SHAPES
 
 
 @dataclass(frozen=True)

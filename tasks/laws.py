@@ -55,6 +55,9 @@ HELD_OUT = knobs(
 )
 """Wider than training."""
 
+START_CLEARANCE = 0.1
+"""Least height of the TCP above the table at the start, m: the hand is clear of objects and fixtures."""
+
 OTHERS = ("other1", "other2", "other3")
 """Slots of the objects that no sentence is about."""
 

@@ -19,7 +19,7 @@ from sim.rotations import to_matrix
 from sim.scene import Scene, Value
 from sim.state import Array, State
 from tasks import parts
-from tasks.laws import CAMERAS, OTHERS, presets, slots
+from tasks.laws import CAMERAS, OTHERS, START_CLEARANCE, presets, slots
 from tasks.layout import Dice, Layout, Place
 from tasks.randomization import knobs
 from tasks.semantics import Semantics
@@ -152,4 +152,5 @@ TASK = Task(
     target="door",
     twins=(Twin("robosuite", "Door", "Door is larger, 58 cm high, and has a lever to press in one of its versions"),),
     semantics=SEMANTICS,
+    clearance=START_CLEARANCE,
 )

@@ -17,7 +17,7 @@ from sim.rotations import to_matrix
 from sim.scene import Object, Scene
 from sim.state import Array, State
 from tasks import parts
-from tasks.laws import CAMERAS, OTHERS, presets, slots
+from tasks.laws import CAMERAS, OTHERS, START_CLEARANCE, presets, slots
 from tasks.semantics import Role, Semantics
 from tasks.task import Task, Terms, Twin
 from tasks.things import HeldOut
@@ -112,7 +112,7 @@ TASK = Task(
     summary="stand the named peg upright on one of its ends",
     scene=Scene(objects=slots(PEG), cameras=CAMERAS, table_shape="plane"),
     presets=presets("target"),
-    horizon=80,
+    horizon=100,
     hold=5,
     privileged=privileged,
     terms=terms,
@@ -130,4 +130,5 @@ TASK = Task(
     target="target",
     twins=(Twin("maniskill", "LiftPegUpright-v1", "LiftPegUpright has one peg, 24 cm long and 5 cm thick"),),
     semantics=SEMANTICS,
+    clearance=START_CLEARANCE,
 )

@@ -22,7 +22,7 @@ from sim.scene import Object, Scene, Value
 from sim.state import Array, State
 from tasks import parts
 from tasks.carrying import WEIGHTS, carry_terms
-from tasks.laws import CAMERAS, OTHERS, presets, slots
+from tasks.laws import CAMERAS, OTHERS, START_CLEARANCE, presets, slots
 from tasks.layout import Dice, Layout, Place
 from tasks.semantics import Role, Semantics
 from tasks.task import Task, Terms, Twin
@@ -117,7 +117,7 @@ TASK = Task(
     summary="put the named object into the bin and let go",
     scene=Scene(objects=slots(TARGET), cameras=CAMERAS, table_shape="plane", fixtures=(BIN,)),
     presets=presets("target", fixtures=("bin",)),
-    horizon=80,
+    horizon=100,
     hold=5,
     privileged=privileged,
     terms=terms,
@@ -130,4 +130,5 @@ TASK = Task(
         Twin("robosuite", "PickPlaceCan", "PickPlaceCan has a can among other goods and a compartment behind a wall"),
     ),
     semantics=SEMANTICS,
+    clearance=START_CLEARANCE,
 )

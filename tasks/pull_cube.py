@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from sim.scene import Object, Scene, Value
 from tasks import sliding
-from tasks.laws import CAMERAS, OTHERS, presets, slots
+from tasks.laws import CAMERAS, OTHERS, START_CLEARANCE, presets, slots
 from tasks.layout import Dice, Layout, Place
 from tasks.semantics import Role, Semantics
 from tasks.task import Task, Twin
@@ -56,7 +56,7 @@ TASK = Task(
     summary="pull the named object towards the robot into the round region",
     scene=Scene(objects=slots(TARGET), cameras=CAMERAS, table_shape="plane", fixtures=(GOAL,)),
     presets=presets("target", fixtures=("goal",), extra=sliding.FRICTION),
-    horizon=80,
+    horizon=100,
     hold=5,
     privileged=sliding.privileged,
     terms=sliding.terms,
@@ -72,4 +72,5 @@ TASK = Task(
         ),
     ),
     semantics=SEMANTICS,
+    clearance=START_CLEARANCE,
 )

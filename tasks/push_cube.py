@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from sim.scene import Object, Scene, Value
 from tasks import sliding
-from tasks.laws import CAMERAS, OTHERS, presets, slots
+from tasks.laws import CAMERAS, OTHERS, START_CLEARANCE, presets, slots
 from tasks.layout import Dice, Layout, Place
 from tasks.semantics import Role, Semantics
 from tasks.task import Task, Twin
@@ -54,7 +54,7 @@ TASK = Task(
     summary="push the named object away from the robot into the round region",
     scene=Scene(objects=slots(TARGET), cameras=CAMERAS, table_shape="plane", fixtures=(sliding.GOAL,)),
     presets=presets("target", fixtures=("goal",), extra=sliding.FRICTION),
-    horizon=80,
+    horizon=100,
     hold=5,
     privileged=sliding.privileged,
     terms=sliding.terms,
@@ -70,4 +70,5 @@ TASK = Task(
         ),
     ),
     semantics=SEMANTICS,
+    clearance=START_CLEARANCE,
 )

@@ -1,7 +1,8 @@
 """stack_cube-v1: put the named object onto the other one that the sentence names, and let go.
 
 Goal: the target stands on the base by itself.
-Start: arm near its home posture; target and base (cubes or cylinders) in a 24 x 36 cm field, up to two others.
+Start: arm near its home posture; target (a cube or a cylinder) and base (a cube) in a 24 x 36 cm field, up to
+    two others.
 Randomized: the laws of tasks/laws.py; kinds, sizes, colours, places and sentence are drawn together (docs/tasks.md).
 Held out: purple, green cylinders, yellow cubes, sizes beyond HALF, and the sentences and nouns marked so.
 Success: the target's centre is within 5 mm of where it stands on the base in height, and within the base's half extent
@@ -16,7 +17,7 @@ from sim.scene import Object, Scene
 from sim.state import Array, State
 from tasks import parts
 from tasks.carrying import WEIGHTS, carry_terms
-from tasks.laws import CAMERAS, presets, slots
+from tasks.laws import CAMERAS, START_CLEARANCE, presets, slots
 from tasks.semantics import Role, Semantics
 from tasks.task import Task, Terms, Twin
 
@@ -76,7 +77,7 @@ def terms(state: State, action: Array, previous: Array) -> Terms:
 SEMANTICS = Semantics(
     roles=(
         Role("target", ("cube", "cube", "cylinder"), FIELD),
-        Role("base", ("cube", "cube", "cylinder"), FIELD, sizes=("medium", "large")),
+        Role("base", ("cube",), FIELD, sizes=("medium", "large")),
     ),
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball"),
@@ -106,7 +107,7 @@ TASK = Task(
         table_shape="plane",
     ),
     presets=presets("target", "base", others=OTHERS),
-    horizon=80,
+    horizon=100,
     hold=5,
     privileged=privileged,
     terms=terms,
@@ -119,4 +120,5 @@ TASK = Task(
         Twin("robosuite", "Stack", "Stack has two cubes and counts any contact between them above the table"),
     ),
     semantics=SEMANTICS,
+    clearance=START_CLEARANCE,
 )

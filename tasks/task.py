@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from sim.files import digest_json
+from sim.panda import forward
 from sim.scene import Scene, Value
 from sim.state import Array, State
 from sim.streams import generator
@@ -15,6 +18,12 @@ from tasks.randomization import Knob, draw_values, is_visual
 from tasks.semantics import Meaning, Semantics
 
 Terms = Mapping[str, Array]
+
+POSTURE = "robot.q"
+"""The knob of the arm's joints at the start."""
+
+POSTURES = 100
+"""Postures that are drawn at most until one is clear of the table."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,8 @@ class Task:
     # The object that sentences are about.
     target: str
     twins: tuple[Twin, ...] = ()
+    # Least height of the TCP above the table at the start, m: a posture that is lower is drawn again.
+    clearance: float = 0.0
     # How targets, other objects and sentences are drawn together; None: the sentence fits the only object there is.
     semantics: Semantics | None = None
 
@@ -61,8 +72,23 @@ class Task:
         """Return the absolute values that the episode `seed` draws under `preset`; without `visual`, physics only."""
         chosen = [knob for knob in self._preset(preset) if visual or not is_visual(knob.path)]
         drawn = draw_values(chosen, self.scene.nominal(), seed, names=(self.id,))
+        if self.clearance:
+            drawn |= self._clear_posture(drawn, chosen, seed)
         meant = self.meaning(seed, preset=preset)
         return drawn | {path: value for path, value in meant.values.items() if visual or not is_visual(path)}
+
+    def _clear_posture(self, drawn: Mapping[str, Value], chosen: Sequence[Knob], seed: int) -> dict[str, Value]:
+        """Return a posture of the arm whose TCP is `clearance` above the table: the drawn one, or a later draw."""
+        laws = [knob for knob in chosen if knob.path == POSTURE]
+        nominal = self.scene.nominal()
+        table = {**nominal, **drawn}["table.height"]
+        found = dict(drawn)
+        for attempt in range(POSTURES if laws else 0):
+            q = np.asarray([found[POSTURE]], dtype=np.float64)
+            if float(forward(q).position[0, 2]) - float(np.asarray(table)) >= self.clearance:
+                break
+            found = draw_values(laws, nominal, seed, names=(self.id, "posture", attempt))
+        return {POSTURE: found[POSTURE]} if laws else {}
 
     def draw_one(self, path: str, seed: int, *, preset: str = "train") -> Value:
         """Return the value of the single parameter `path` in the episode `seed`, drawn or nominal."""
@@ -122,6 +148,8 @@ class Task:
             "weights": dict(self.weights),
             "templates": dict(self.templates),
         }
+        if self.clearance:
+            data["clearance"] = self.clearance
         if self.semantics is not None:
             data["semantics"] = self.semantics.data()
         return digest_json(data)

@@ -1,0 +1,71 @@
+"""Standing a peg up: take it across its axis, raise it, turn the hand about the fingers, set it down."""
+
+from __future__ import annotations
+
+import math
+
+from array_api_compat import array_namespace
+
+from sim.rotations import to_matrix
+from sim.state import Array, State
+from tasks import parts, peg_upright
+from tasks.scripted import moves
+
+PACE = 0.18
+"""Largest rotation per step of the peg, rad: faster, and a heavy one slips."""
+
+SPACE = 0.02
+"""Room kept between the lower end and the table while the peg is turned, m."""
+
+
+def stand(state: State) -> Array:
+    """Return actions (n, 7) that stand the target on its end."""
+    xp = array_namespace(state.q)
+    hand = to_matrix(state.tcp[:, 3:])
+    axis = peg_upright.axis(state)
+    half = state.half_sizes["target"][:, 0]
+    way = parts.offset(state, "target")
+    steep = xp.abs(axis[:, 2])
+    # Before the grasp: over the middle, fingers across.
+    beside = parts.length(way[:, :2])
+    # Of the two ways to lie across the peg, the one with the hand's x outward leaves the wrist room to turn.
+    outward = xp.sum(axis[:, :2] * _outward(state), axis=-1)
+    flip = xp.where(outward < 0, -1.0, 1.0)
+    lying = moves.down(state, along=xp.atan2(flip * axis[:, 1], flip * axis[:, 0]), period=2 * math.pi)
+    rise = 0.07 * xp.maximum(moves.share(beside, 0.004, 0.05), 0.6 * moves.share(xp.abs(lying[:, 2]), 0.1, 0.5))
+    reach = xp.concat([way[:, :2], way[:, 2:] + rise[:, None]], axis=-1)
+    there = (beside < 0.012) & (xp.abs(way[:, 2]) < 0.01)
+    # In the hand: the peg's axis is the hand's x; turning about the hand's y stands it up.
+    # It may slip along its length.
+    local = xp.abs(xp.sum(hand * way[:, :, None], axis=1))
+    inside = (local[:, 0] < 0.05) & (local[:, 1] < 0.012) & (local[:, 2] < 0.03)
+    held = inside & (parts.spare(state, "target") < 0.006) & (state.contact > 1)
+    height = state.poses["target"][:, 2] - state.table
+    lowest = height - half * steep - state.half_sizes["target"][:, 1] * xp.sqrt(xp.clip(1 - steep**2, 0.0, 1.0))
+    facing = xp.sum(hand[:, :2, 0] * _outward(state), axis=-1)
+    sense = xp.where(5 * hand[:, 2, 0] - facing < 0, -1.0, 1.0)
+    # Turning about axis x (0, 0, sense) brings the axis to the vertical on the shortest way.
+    about = xp.stack([axis[:, 1], -axis[:, 0], 0 * steep], axis=-1) * sense[:, None]
+    sine = parts.length(about)
+    angle = xp.atan2(sine, sense * axis[:, 2])
+    upright = 1 - moves.share(angle, 0.02, 0.10)
+    need = half * (1 - steep) * 0.9
+    free = moves.share(lowest, 0.002 + 0.2 * need, 0.01 + 0.5 * need)
+    pace = xp.clip(angle, 0.0, PACE) * xp.maximum(free, upright) / xp.clip(sine, 0.01, None)
+    turn = about * pace[:, None]
+    gap = SPACE + need - lowest
+    lift = (1 - upright) * xp.clip(gap, -0.02, 0.04) + upright * xp.clip(-0.002 - lowest, -0.015, 0.02)
+    zero = xp.zeros_like(lift)
+    hold = xp.stack([zero, zero, lift], axis=-1)
+    # It stands: the hand lets go and stays where it is.
+    stands = parts.flag(peg_upright.success(state), state.q)[:, None]
+    move = xp.where(held[:, None], hold, reach) * (1 - stands)
+    turn = xp.where(held[:, None], turn, lying) * (1 - stands)
+    return moves.act(move, turn, 1 - parts.flag(there | held, state.q) * (1 - stands[:, 0]))
+
+
+def _outward(state: State) -> Array:
+    """Return the direction from the base to the peg in the plane, (n, 2)."""
+    xp = array_namespace(state.q)
+    place = state.poses["target"][:, :2]
+    return place / xp.clip(parts.length(place), 0.05, None)[:, None]
