@@ -24,7 +24,9 @@ class PretrainedFeed:
     def training(self, step: int, size: int) -> Example:
         """Return the examples of training step `step`, each frame shifted by a few pixels."""
         batch = self.data.batch(sample_numbers(step, size))
-        images, _ = shifted(batch.image, generator(self.seed, "pretrained", "shift", step), most=self.shift)
+        dice = generator(self.seed, "pretrained", "shift", step)
+        moves = dice.integers(-self.shift, self.shift + 1, size=(len(batch.image), 2))
+        images = shifted(batch.image, moves, most=self.shift)
         return self._example(batch, images)
 
     def plain(self, batch: Batch) -> Example:
