@@ -50,7 +50,7 @@ class TaskVecEnv(IVecEnv):  # type: ignore[misc]
 
     def __init__(self, env: TaskEnv | TensorEnv, *, seed: int, begun: int = 0) -> None:
         """Wrap `env`; the k-th episode begun has the train seed (seed, k), counted from `begun`."""
-        self._env, self._seed, self.begun = env, seed, begun
+        self._env, self._seed, self.begun, self.n = env, seed, begun, env.n
         shown = torch.as_tensor(env.privileged())
         self.device = shown.device
         self._info = {
@@ -167,10 +167,12 @@ def train(
     tensorboard: Path | None = None,
     keeper: Keeper | None = None,
     script: Script | None = None,
+    copied: Callable[[dict[str, NDArray[np.float32]]], None] = lambda weights: None,
 ) -> dict[str, NDArray[np.float32]]:
     """Train PPO until `report` returns True or `max_steps` environment steps are done; return the actor's weights.
 
-    With a `script`, PPO begins with a copy of it (policies/warm_start.py), whose steps count too.
+    With a `script`, PPO begins with a copy of it (policies/warm_start.py), whose steps count too; `copied` is told its
+    weights.
 
     The weights: "mean" and "std" (p,) of the observation, then "0.weight", "0.bias" ... of the layers in order.
     With a `keeper` whose state is of an unfinished training, that training goes on.
@@ -183,13 +185,25 @@ def train(
     if state is None and script is not None:
         state = _copy(vec_env, script, seed=seed, report=report)
         done = state.curve[-1].steps
+        copied(_actor_weights(state.model))
     observer = _Observer(vec_env, report, keeper, state)
+    steps = max(1, (max_steps - done) // (16 * env.n))
+    _run(observer, vec_env, seed=seed, epochs=steps, folder=tensorboard, gentle=script is not None)
+    if keeper is not None:
+        keeper.keep(lambda: taken(observer.algo), begun=vec_env.begun)
+    return _actor_weights(taken(observer.algo)[0])
+
+
+def _run(observer: _Observer, env: TaskVecEnv, *, seed: int, epochs: int, folder: Path | None, gentle: bool) -> None:
+    """Let rl_games train; what it prints goes nowhere, its event files into `folder`."""
     with tempfile.TemporaryDirectory() as scratch:
-        epochs = max(1, (max_steps - done) // (16 * env.n))
-        folder = tensorboard or Path(scratch)
-        device = str(vec_env.device)
         params = network_params(
-            worlds=env.n, seed=seed, max_epochs=epochs, folder=folder, device=device, gentle=script is not None
+            worlds=env.n,
+            seed=seed,
+            max_epochs=epochs,
+            folder=folder or Path(scratch),
+            device=str(env.device),
+            gentle=gentle,
         )
         runner = Runner(algo_observer=observer)
         with (Path(scratch) / "rl_games.log").open("w") as log, contextlib.redirect_stdout(log):
@@ -198,9 +212,6 @@ def train(
                 runner.run_train({"train": True})
             finally:
                 observer.close()
-    if keeper is not None:
-        keeper.keep(lambda: taken(observer.algo), begun=vec_env.begun)
-    return _actor_weights(observer.algo.model)
 
 
 def _copy(env: TaskVecEnv, script: Script, *, seed: int, report: Callable[[Progress], bool]) -> TrainingState:
@@ -217,15 +228,14 @@ def _copy(env: TaskVecEnv, script: Script, *, seed: int, report: Callable[[Progr
     return TrainingState("", made.model, {}, GENTLE_RATE, env.begun, tuple(curve))
 
 
-def _actor_weights(model: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
-    """Return the deterministic actor of an rl_games model as plain arrays."""
-    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    variance = state["running_mean_std.running_var"]
-    weights = {"mean": state["running_mean_std.running_mean"], "std": torch.sqrt(variance + 1e-5)}
-    layers = sorted({int(n.split(".")[2]) for n in state if n.startswith("a2c_network.actor_mlp.")})
+def _actor_weights(model: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
+    """Return the deterministic actor of an rl_games network's state as plain arrays."""
+    variance = model["running_mean_std.running_var"].astype(np.float64)
+    weights = {"mean": model["running_mean_std.running_mean"], "std": np.sqrt(variance + 1e-5)}
+    layers = sorted({int(n.split(".")[2]) for n in model if n.startswith("a2c_network.actor_mlp.")})
     for i, layer in enumerate(layers):
         for part in ("weight", "bias"):
-            weights[f"{i}.{part}"] = state[f"a2c_network.actor_mlp.{layer}.{part}"]
+            weights[f"{i}.{part}"] = model[f"a2c_network.actor_mlp.{layer}.{part}"]
     for part in ("weight", "bias"):
-        weights[f"{len(layers)}.{part}"] = state[f"a2c_network.mu.{part}"]
-    return {name: np.ascontiguousarray(tensor.numpy(), dtype=np.float32) for name, tensor in weights.items()}
+        weights[f"{len(layers)}.{part}"] = model[f"a2c_network.mu.{part}"]
+    return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in weights.items()}

@@ -12,7 +12,7 @@ ENV_NAME = "demomill"
 GAMMA, REWARD_SCALE = 0.98, 0.1
 """Discount, and what rewards are multiplied by."""
 
-GENTLE_RATE = 1e-4
+GENTLE_RATE = 3e-5
 """First learning rate of a network that can do the task already."""
 
 
@@ -68,7 +68,7 @@ def network_params(
             "tau": 0.95,
             "learning_rate": GENTLE_RATE if gentle else 1e-3,
             "lr_schedule": "adaptive",
-            "kl_threshold": 0.006 if gentle else 0.012,
+            "kl_threshold": 0.004 if gentle else 0.012,
             "e_clip": 0.2,
             "clip_value": True,
             "entropy_coef": 0.0 if gentle else 0.001,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load, save
 
 from policies.curves import Progress, draw_curve, machine
 from policies.evaluate_expert import EvaluateExpertConfig, ExpertScore, measure
@@ -15,7 +16,7 @@ from policies.expert import RECORD, ExpertPolicy, draft_spec, load_expert, save_
 from policies.training_state import RESUME, load_state
 from sim.engine import ENGINES
 from sim.errors import UserError, unknown
-from sim.files import read_json
+from sim.files import read_json, write_bytes
 from sim.jobs import from_mapping
 from sim.progress import ProgressLine
 from sim.streams import episode_seed
@@ -24,6 +25,14 @@ from tasks.scripted import load_script
 from tasks.tensor_env import make_training_env
 
 STARTS = ("script", "nothing")
+
+COPY = "copy.safetensors"
+"""What PPO began with, kept in the folder while it trains."""
+
+SELECTED_ON, SELECTION_SEED = 512, 511
+"""Validation episodes on which PPO's network and the copy are compared, and their seed."""
+
+Weights = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -77,9 +86,8 @@ def train_expert(config: TrainExpertConfig) -> TrainExpertResult:
     if done is not None:
         return done
     weights, curve = _learn(config, folder, task.id)
-    draft = ExpertPolicy(weights, spec=draft_spec(task.id), task=task.id)
-    measured = EvaluateExpertConfig(task.id, episodes=config.episodes, engine=config.engine, device=config.device)
-    score = measure(draft, measured, task=task.id)
+    weights, kept = _better(weights, folder, config, task.id)
+    score = _score(weights, config, task=task.id, episodes=config.episodes, seed=0)
     record = {
         "task": task.id,
         "task_digest": task.digest(),
@@ -90,6 +98,7 @@ def train_expert(config: TrainExpertConfig) -> TrainExpertResult:
         "machine": machine(),
         "packages": {name: version(name) for name in ("mujoco", "numpy", "rl-games", "torch")},
         "score": asdict(score),
+        "kept": kept,
         "curve": [
             {"steps": p.steps, "seconds": round(p.seconds, 1), "success": round(p.success, 4), "terms": p.terms}
             for p in curve
@@ -98,6 +107,30 @@ def train_expert(config: TrainExpertConfig) -> TrainExpertResult:
     save_expert(folder, weights, record)
     draw_curve(folder / "curve.png", curve, title=task.id)
     return TrainExpertResult(str(folder), curve[-1].steps, curve[-1].seconds, score)
+
+
+def _score(weights: Weights, config: TrainExpertConfig, *, task: str, episodes: int, seed: int) -> ExpertScore:
+    """Return what a network reaches on validation episodes of `seed`."""
+    draft = ExpertPolicy(weights, spec=draft_spec(task), task=task)
+    asked = EvaluateExpertConfig(task, episodes=episodes, seed=seed, engine=config.engine, device=config.device)
+    return measure(draft, asked, task=task)
+
+
+def _better(weights: Weights, folder: Path, config: TrainExpertConfig, task: str) -> tuple[Weights, str]:
+    """Return PPO's network or the copy that it began with, whichever does better, and which it is.
+
+    They are compared on episodes of their own, not on those of the final measurement; the calmer one wins a tie.
+    """
+    if not (folder / COPY).is_file():
+        return weights, "ppo"
+    candidates = {"ppo": weights, "copy": load((folder / COPY).read_bytes())}
+    scores = {
+        name: _score(found, config, task=task, episodes=min(config.episodes, SELECTED_ON), seed=SELECTION_SEED)
+        for name, found in candidates.items()
+    }
+    kept = max(scores, key=lambda name: (scores[name].success.value, -scores[name].action_change))
+    (folder / COPY).unlink()
+    return candidates[kept], kept
 
 
 def _check(config: TrainExpertConfig) -> None:
@@ -113,7 +146,7 @@ def _check(config: TrainExpertConfig) -> None:
     episode_seed("train", config.seed, 0)
 
 
-def _learn(config: TrainExpertConfig, folder: Path, task: str) -> tuple[dict[str, NDArray[np.float32]], list[Progress]]:
+def _learn(config: TrainExpertConfig, folder: Path, task: str) -> tuple[Weights, list[Progress]]:
     """Run PPO to its goal; return the weights and the learning curve."""
     from policies.rl_games_adapter import train
     from policies.rl_games_state import Keeper
@@ -138,6 +171,7 @@ def _learn(config: TrainExpertConfig, folder: Path, task: str) -> tuple[dict[str
                 tensorboard=folder / "tensorboard" if config.tensorboard else None,
                 keeper=keeper,
                 script=load_script(task) if config.start == "script" else None,
+                copied=lambda copy: write_bytes(folder / COPY, save(copy)),
             )
         finally:
             env.close()

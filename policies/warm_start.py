@@ -7,6 +7,7 @@ unlearning the copy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,16 +21,16 @@ from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
 from sim.streams import generator
 from tasks.scripted import Script
 
-ROUNDS, STEPS = 8, 64
+ROUNDS, STEPS = 10, 64
 """Rounds of collecting, and control steps of every world in each."""
 
-UPDATES, BATCH, RATE = 400, 2048, 1e-3
-"""Adam's updates after each round."""
+UPDATES, LAST, BATCH, RATE = 300, 4000, 2048, 1e-3
+"""Adam's updates after each round and, at a rate that falls to nothing, after the last one."""
 
 NOISE = 0.25
 """The worlds' standard deviation of noise on what is executed is drawn between 0 and this share of the limits."""
 
-SIGMA = -1.6
+SIGMA = -2.3
 """Logarithm of PPO's first standard deviation, as a share of the limits: it explores around the copy."""
 
 
@@ -91,7 +92,8 @@ def warm_start(
         rounds.append(collected)
         statistics = _Statistics(torch.cat([part.seen.flatten(0, 1) for part in rounds]), value=statistics.value)
         values = _values(collected, network, statistics, gamma=gamma, scale=reward_scale, first=number == 0)
-        loss = _fit(network, optimizer, rounds, values, statistics, dice)
+        last = number == ROUNDS - 1
+        loss = _fit(network, optimizer, rounds, values, statistics, dice, updates=LAST if last else UPDATES, fall=last)
         report((number + 1) * STEPS * seen.shape[0], loss)
     steps = ROUNDS * STEPS * seen.shape[0]
     return WarmStart(_named(network, statistics, steps), steps)
@@ -166,6 +168,9 @@ def _fit(
     values: torch.Tensor,
     statistics: _Statistics,
     dice: np.random.Generator,
+    *,
+    updates: int,
+    fall: bool,
 ) -> float:
     """Fit the actor to the labels of all rounds and the critic to the returns of the newest; return the last loss."""
     mean, deviation = float(values.mean()), float(values.std()) + 1e-5
@@ -175,7 +180,9 @@ def _fit(
     newest = values.numel()
     goals = ((values - mean) / deviation).flatten().float()
     loss = torch.zeros(())
-    for _ in range(UPDATES):
+    for number in range(updates):
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * (0.5 + 0.5 * math.cos(math.pi * number / updates)) if fall else RATE
         chosen = torch.as_tensor(dice.integers(0, len(seen), size=BATCH), device=seen.device)
         recent = torch.as_tensor(dice.integers(0, newest, size=BATCH // 4), device=seen.device)
         action, _ = network(seen[chosen])

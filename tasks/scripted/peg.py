@@ -21,27 +21,48 @@ SPACE = 0.02
 def stand(state: State) -> Array:
     """Return actions (n, 7) that stand the target on its end."""
     xp = array_namespace(state.q)
-    hand = to_matrix(state.tcp[:, 3:])
-    axis = peg_upright.axis(state)
-    half = state.half_sizes["target"][:, 0]
-    way = parts.offset(state, "target")
-    steep = xp.abs(axis[:, 2])
-    # Before the grasp: over the middle, fingers across.
+    reach, lying, there = _over(state)
+    lift, turn = _raised(state)
+    held = _held(state)
+    # It stands: the hand lets go and stays where it is.
+    stands = parts.flag(peg_upright.success(state), state.q)
+    closed = parts.flag(there | held, state.q) * (1 - stands)
+    held, moves_on = held[:, None], (1 - stands)[:, None]
+    return moves.act(xp.where(held, lift, reach) * moves_on, xp.where(held, turn, lying) * moves_on, 1 - closed)
+
+
+def _over(state: State) -> tuple[Array, Array, Array]:
+    """Return displacement and rotation (n, 3) to the middle of the peg, fingers across it, and whether it is reached.
+
+    Of the two ways to lie across the peg, the one with the hand's x outward leaves the wrist room to turn.
+    """
+    xp = array_namespace(state.q)
+    axis, way = peg_upright.axis(state), parts.offset(state, "target")
+    flip = xp.where(xp.sum(axis[:, :2] * _outward(state), axis=-1) < 0, -1.0, 1.0)
+    turn = moves.down(state, along=xp.atan2(flip * axis[:, 1], flip * axis[:, 0]), period=2 * math.pi)
     beside = parts.length(way[:, :2])
-    # Of the two ways to lie across the peg, the one with the hand's x outward leaves the wrist room to turn.
-    outward = xp.sum(axis[:, :2] * _outward(state), axis=-1)
-    flip = xp.where(outward < 0, -1.0, 1.0)
-    lying = moves.down(state, along=xp.atan2(flip * axis[:, 1], flip * axis[:, 0]), period=2 * math.pi)
-    rise = 0.07 * xp.maximum(moves.share(beside, 0.004, 0.05), 0.6 * moves.share(xp.abs(lying[:, 2]), 0.1, 0.5))
-    reach = xp.concat([way[:, :2], way[:, 2:] + rise[:, None]], axis=-1)
+    rise = 0.07 * xp.maximum(moves.share(beside, 0.004, 0.05), 0.6 * moves.share(xp.abs(turn[:, 2]), 0.1, 0.5))
     there = (beside < 0.012) & (xp.abs(way[:, 2]) < 0.01)
-    # In the hand: the peg's axis is the hand's x; turning about the hand's y stands it up.
-    # It may slip along its length.
+    return xp.concat([way[:, :2], way[:, 2:] + rise[:, None]], axis=-1), turn, there
+
+
+def _held(state: State) -> Array:
+    """Return whether the fingers are closed around the peg, (n,) bool; it may have slipped along its length."""
+    xp = array_namespace(state.q)
+    way, hand = parts.offset(state, "target"), to_matrix(state.tcp[:, 3:])
     local = xp.abs(xp.sum(hand * way[:, :, None], axis=1))
     inside = (local[:, 0] < 0.05) & (local[:, 1] < 0.012) & (local[:, 2] < 0.03)
-    held = inside & (parts.spare(state, "target") < 0.006) & (state.contact > 1)
+    return inside & (parts.spare(state, "target") < 0.006) & (state.contact > 1)
+
+
+def _raised(state: State) -> tuple[Array, Array]:
+    """Return displacement and rotation (n, 3) that raise the held peg, turn it to the vertical and set it down."""
+    xp = array_namespace(state.q)
+    hand, axis = to_matrix(state.tcp[:, 3:]), peg_upright.axis(state)
+    half, steep = state.half_sizes["target"][:, 0], xp.abs(axis[:, 2])
     height = state.poses["target"][:, 2] - state.table
     lowest = height - half * steep - state.half_sizes["target"][:, 1] * xp.sqrt(xp.clip(1 - steep**2, 0.0, 1.0))
+    # The hand turns its back outward: it ends level, pointing at the robot, where the arm still reaches.
     facing = xp.sum(hand[:, :2, 0] * _outward(state), axis=-1)
     sense = xp.where(5 * hand[:, 2, 0] - facing < 0, -1.0, 1.0)
     # Turning about axis x (0, 0, sense) brings the axis to the vertical on the shortest way.
@@ -52,16 +73,10 @@ def stand(state: State) -> Array:
     need = half * (1 - steep) * 0.9
     free = moves.share(lowest, 0.002 + 0.2 * need, 0.01 + 0.5 * need)
     pace = xp.clip(angle, 0.0, PACE) * xp.maximum(free, upright) / xp.clip(sine, 0.01, None)
-    turn = about * pace[:, None]
-    gap = SPACE + need - lowest
-    lift = (1 - upright) * xp.clip(gap, -0.02, 0.04) + upright * xp.clip(-0.002 - lowest, -0.015, 0.02)
-    zero = xp.zeros_like(lift)
-    hold = xp.stack([zero, zero, lift], axis=-1)
-    # It stands: the hand lets go and stays where it is.
-    stands = parts.flag(peg_upright.success(state), state.q)[:, None]
-    move = xp.where(held[:, None], hold, reach) * (1 - stands)
-    turn = xp.where(held[:, None], turn, lying) * (1 - stands)
-    return moves.act(move, turn, 1 - parts.flag(there | held, state.q) * (1 - stands[:, 0]))
+    up = (1 - upright) * xp.clip(SPACE + need - lowest, -0.02, 0.04)
+    up = up + upright * xp.clip(-0.002 - lowest, -0.015, 0.02)
+    zero = xp.zeros_like(up)
+    return xp.stack([zero, zero, up], axis=-1), about * pace[:, None]
 
 
 def _outward(state: State) -> Array:
