@@ -31,7 +31,7 @@ class Capabilities:
     deterministic: bool
     # Largest number of worlds.
     max_worlds: int
-    # Patterns of the parameters that a world keeps from its first reset on (`Keeping`); empty: a reset sets everything.
+    # Patterns of the parameters that a world cannot take as they are drawn (`Keeping`); empty: a reset sets everything.
     fixed: tuple[str, ...] = ()
     # It draws frames of its own (`Drawing`).
     renders: bool = False
@@ -67,10 +67,13 @@ class Engine(Protocol):
 
 @runtime_checkable
 class Keeping(Protocol):
-    """An engine whose worlds keep some values from their creation."""
+    """An engine that cannot give every world every value: some are decided when the worlds are created."""
 
-    def fixed_values(self, world: int) -> Values:
-        """Return the values that `world` keeps, whatever a reset asks for; empty before the first reset."""
+    def stock(self, values: Sequence[Values]) -> None:
+        """Tell, before the first reset, what later episodes may ask for: a sample of their values."""
+
+    def fixed_values(self, world: int, values: Values) -> Values:
+        """Return what `world` has in the place of some of `values`, by path; empty before the first reset."""
 
 
 @runtime_checkable

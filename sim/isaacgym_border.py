@@ -6,7 +6,7 @@ speaks in the environment's own frame. Lengths are m, angles rad, times s on bot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from sim import panda
 from sim.conventions import OPENING_MAX
 from sim.engine import Values
+from sim.fixture_urdf import ARMATURE, Actor, actors, fixture_urdf, joint_inertia
+from sim.fixtures import Fixture, fixture_pose
 from sim.mjcf import (
     ARM_DAMPING,
     ARM_STIFFNESS,
@@ -24,16 +26,17 @@ from sim.mjcf import (
     TABLE_CENTER,
     TABLE_HALF,
 )
+from sim.model_values import start_positions, vector
 from sim.rotations import wxyz_to_xyzw, xyzw_to_wxyz
 from sim.scene import Scene
 
 ARM, FINGERS = 7, 2
 
-SHAPES = {"box": 0, "cylinder": 1, "sphere": 2}
-"""Shape of an object -> its number on the wire."""
-
 TABLE_FRICTION = 0.3
 """Sliding friction of the table top in the MuJoCo model, where the larger of two coefficients counts."""
+
+FIXTURE_FRICTION = 0.5
+"""The same of fixtures."""
 
 FRICTION_GRID = 0.01
 """Frictions are rounded to this: PhysX holds 64,000 materials at most, and every new coefficient makes one."""
@@ -55,8 +58,8 @@ PHYSX: dict[str, float | int] = {
 
 
 def roots_from_positions(positions: NDArray[np.float64], objects: int) -> NDArray[np.float32]:
-    """Return root states (k, objects, 13) at rest, xyzw, of generalized positions (k, 9 + 7 objects), wxyz."""
-    poses = positions[:, ARM + FINGERS :].reshape(len(positions), objects, 7)
+    """Return root states (k, objects, 13) at rest, xyzw, of generalized positions (k, 9 + 7 objects ...), wxyz."""
+    poses = positions[:, ARM + FINGERS : ARM + FINGERS + 7 * objects].reshape(len(positions), objects, 7)
     roots = np.zeros((len(positions), objects, 13), dtype=np.float32)
     roots[:, :, :3] = poses[:, :, :3]
     roots[:, :, 3:7] = wxyz_to_xyzw(poses[:, :, 3:])
@@ -122,39 +125,98 @@ def servos() -> dict[str, list[float]]:
 
 
 def frictions(scene: Scene, values: Values) -> NDArray[np.float32]:
-    """Return the shapes' frictions (2 + objects,): pads, table, objects.
+    """Return the shapes' frictions (3 + objects,): pads, table, fixtures, objects.
 
     PhysX in Isaac Gym takes the mean of two shapes' coefficients; in the MuJoCo model the pads' coefficient decides a
-    grasp, and the larger one decides on the table. With one object all contacts get MuJoCo's coefficients exactly;
-    with several, pads and table are set for their mean.
+    grasp, and the larger one decides elsewhere. With one object its contacts get MuJoCo's coefficients exactly; with
+    several, pads, table and fixtures are set for the mean of those that are there.
     """
     top = number(values, "table.friction", TABLE_FRICTION)
-    own = np.array([number(values, f"{item.name}.friction", 1.0) for item in scene.objects] or [top])
+    each = np.array([number(values, f"{item.name}.friction", item.friction) for item in scene.objects])
+    there = np.array([number(values, f"{item.name}.present", item.present) > 0.5 for item in scene.objects], dtype=bool)
+    own = each[there] if there.any() else np.array([top])
     pads = 2.0 * number(values, "gripper.friction", 1.5) - own.mean()
-    table = float((2.0 * np.maximum(own, top) - own).mean())
-    listed = np.array([pads, table, *own[: len(scene.objects)]])
+    table, fixtures = (float((2.0 * np.maximum(own, against) - own).mean()) for against in (top, FIXTURE_FRICTION))
+    listed = np.array([pads, table, fixtures, *each])
     rounded = np.round(np.maximum(listed, 0.0) / FRICTION_GRID) * FRICTION_GRID
     return np.asarray(rounded, dtype=np.float32)
 
 
-def creation(scene: Scene, values: Sequence[Values]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return what the worker builds: fields for all worlds, and arrays of what differs between them."""
-    fields: dict[str, Any] = {
+def stand_roots(scene: Scene, values: Values) -> NDArray[np.float32]:
+    """Return root states (stands, 13) of what fixtures without a joint are made of, quaternions xyzw."""
+    roots = np.zeros((len(stands(scene)), 13), dtype=np.float32)
+    for k, actor in enumerate(stands(scene)):
+        pose = np.array([fixture_pose(actor.fixture.name, values)])
+        roots[k, :3], roots[k, 3:7] = pose[0, :3], wxyz_to_xyzw(pose[:, 3:])[0]
+    return roots
+
+
+def carriages(scene: Scene, values: Values) -> NDArray[np.float32]:
+    """Return where the fixtures with a joint stand, (hinged, 4): x, y and z in m, yaw in rad, base frame."""
+    table = number(values, "table.height", scene.table_height)
+    rows = [
+        [*vector(values[f"{f.name}.position"]), table, number(values, f"{f.name}.yaw", f.yaw)] for f in hinged(scene)
+    ]
+    return np.asarray(rows, dtype=np.float32).reshape(-1, 4)
+
+
+def resistances(scene: Scene, values: Values) -> NDArray[np.float32]:
+    """Return damping and dry friction of the fixtures' joints (hinged, 2): N m s/rad and N m, or N s/m and N."""
+    rows = [[number(values, f"{f.name}.{field}", 0.0) for field in ("damping", "resistance")] for f in hinged(scene)]
+    return np.asarray(rows, dtype=np.float32).reshape(-1, 2)
+
+
+def stands(scene: Scene) -> tuple[Actor, ...]:
+    """Return the actors of the fixtures without a joint."""
+    return tuple(actor for fixture in scene.fixtures if fixture.joint is None for actor in actors(fixture))
+
+
+def hinged(scene: Scene) -> tuple[Fixture, ...]:
+    """Return the fixtures with a joint, in the order in which the joints stand in `positions`."""
+    return tuple(fixture for fixture in scene.fixtures if fixture.joint is not None)
+
+
+def plan(scene: Scene) -> dict[str, Any]:
+    """Return what the worker builds in all worlds alike."""
+    x, y = TABLE_CENTER
+    return {
         "objects": [item.name for item in scene.objects],
         "timestep": scene.timestep,
         "substeps": scene.substeps,
         "servos": servos(),
         "physx": PHYSX,
-        "table": {"center": list(TABLE_CENTER), "half": list(TABLE_HALF)},
+        "table": {"center": [x, y, -TABLE_HALF[2]], "half": list(TABLE_HALF)},
+        "stands": [{"name": a.name, "urdf": urdf_name(a.name), "solid": a.fixture.solid} for a in stands(scene)],
+        "hinged": [
+            {"name": f.name, "urdf": urdf_name(f.name), "inertia": joint_inertia(f), "armature": ARMATURE}
+            for f in hinged(scene)
+        ],
     }
-    count, objects = len(values), len(scene.objects)
-    shape = [SHAPES[str(each.get(f"{o.name}.shape", o.shape))] for each in values for o in scene.objects]
-    half = [each[f"{o.name}.half_size"] for each in values for o in scene.objects]
-    mass = [each[f"{o.name}.mass"] for each in values for o in scene.objects]
-    arrays: dict[str, NDArray[Any]] = {
-        "shape": np.array(shape, dtype=np.int32).reshape(count, objects),
-        "half_size": np.array(half, dtype=np.float64).reshape(count, objects, 3),
-        "mass": np.array(mass, dtype=np.float64).reshape(count, objects),
-        "table_height": np.array([each["table.height"] for each in values], dtype=np.float64),
+
+
+def urdfs(scene: Scene) -> dict[str, str]:
+    """Return the files that describe the fixtures: their names and texts."""
+    return {urdf_name(actor.name): fixture_urdf(actor) for fixture in scene.fixtures for actor in actors(fixture)}
+
+
+def urdf_name(actor: str) -> str:
+    """Return the name of the file that describes an actor of a fixture."""
+    return f"fixture_{actor}.urdf"
+
+
+def starts(scene: Scene, values: Sequence[Values]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a reset, one row for each of `values`: places, gains, frictions; the bodies are missing."""
+    positions = np.stack([start_positions(scene, chosen) for chosen in values])
+    rows: dict[str, Callable[[Scene, Values], NDArray[np.float32]]] = {
+        "friction": frictions,
+        "stands": stand_roots,
+        "carriages": carriages,
+        "resistance": resistances,
     }
-    return fields, arrays
+    return {
+        "joints": joints_from_positions(positions),
+        "roots": roots_from_positions(positions, len(scene.objects)),
+        "table": np.array([number(chosen, "table.height", scene.table_height) for chosen in values], dtype=np.float32),
+        "gains": np.stack([servo_gains(chosen) for chosen in values]),
+        **{name: np.stack([made(scene, chosen) for chosen in values]) for name, made in rows.items()},
+    }

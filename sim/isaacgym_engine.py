@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,8 @@ from sim.isaacgym_frames import FramePlan
 from sim.isaacgym_mirror import Mirror
 from sim.isaacgym_process import WorkerLost, WorkerProcess
 from sim.isaacgym_python import find_interpreter
+from sim.isaacgym_stock import Stock
 from sim.isaacgym_worker import wire
-from sim.model_values import start_positions
 from sim.panda_urdf import panda_urdf
 from sim.scene import Scene
 from sim.state import State
@@ -38,27 +37,29 @@ SPACING, ROOM_SPACING = 2.5, 12.0
 class IsaacGymEngine:
     """n worlds of one scene in Isaac Gym.
 
-    The first reset creates all worlds; sizes, masses, shapes and table heights are fixed from then on, and
-    `fixed_values` tells them. The controller runs on this side, on the same code as for MuJoCo.
+    The first reset creates all worlds, each with a stock of bodies (`sim/isaacgym_stock.py`); later episodes take the
+    nearest in size and mass, which `fixed_values` tells. The controller runs on this side, on the same code as for
+    MuJoCo.
     """
 
     def __init__(self, scene: Scene, *, n: int, threads: int | None = None, frame_size: int | None = None) -> None:
         """Start the worker and import Isaac Gym there; `frame_size` adds cameras, `threads` has no meaning here."""
         if n < 1:
             raise UserError(f"An engine needs at least one world; got n = {n}.")
-        knobs.refuse_what_cannot_be_built(scene)
         self.n, self.scene = n, scene
         self._frames = None if frame_size is None else FramePlan(scene, frame_size)
         self._interpreter = find_interpreter()
         self._nominal = scene.nominal()
         self._mirror = Mirror(scene, n)
-        self._fixed: list[dict[str, Any]] | None = None
+        self._samples: list[Values] = [self._nominal]
+        self._stock: Stock | None = None
         self._deaths, self._steps_since = 0, STEPS_BETWEEN
         self._worker = self._start()
 
     def _start(self) -> WorkerProcess:
         """Start a worker and say hello; what is missing there is the user's to mend."""
-        worker = WorkerProcess(self._interpreter, worlds=self.n, objects=len(self.scene.objects))
+        counts = {"objects": len(self.scene.objects), "hinges": len(border.hinged(self.scene))}
+        worker = WorkerProcess(self._interpreter, worlds=self.n, **counts)
         try:
             told, _ = worker.call("hello", protocol=wire.PROTOCOL, timeout=START_TIMEOUT)
         except WorkerLost as error:
@@ -70,10 +71,15 @@ class IsaacGymEngine:
             self._device.split(":")[0],
             deterministic=False,
             max_worlds=32768,
-            fixed=knobs.FIXED_PATHS,
+            fixed=knobs.STOCKED,
             renders=self._frames is not None,
         )
         return worker
+
+    def stock(self, values: Sequence[Values]) -> None:
+        """Tell, before the first reset, what later episodes may ask for: a sample of their values."""
+        if self._stock is None:
+            self._samples = [self._nominal, *(self._sound(chosen) for chosen in values)]
 
     def reset(self, ids: NDArray[np.intp], values: Sequence[Values]) -> None:
         """Put world `ids[k]` into the start that `values[k]` describes; the first reset creates all worlds.
@@ -83,19 +89,18 @@ class IsaacGymEngine:
         ids = np.asarray(ids, dtype=np.intp)
         for chosen in values:
             knobs.refuse_what_cannot_vary(self.scene, chosen)
-        if self._fixed is None:
-            wanted: list[Values] = [self._nominal] * self.n
-            for world, chosen in zip(ids, values, strict=True):
-                wanted[world] = chosen
-            self._fixed = [knobs.fixed_values(self.scene, self._sound(chosen)) for chosen in wanted]
+        sound = {int(world): self._sound(chosen) for world, chosen in zip(ids, values, strict=True)}
+        if self._stock is None:
+            self._stock = stock = Stock(self.scene, self._samples, sound, n=self.n)
             self._create()
-            ids, values = np.arange(self.n), wanted
+            resting = {k: {**self._nominal, **stock.settled(k, self._nominal)} for k in range(self.n)}
+            self._place(np.arange(self.n), [{**resting, **sound}[k] for k in range(self.n)])
         else:
-            self._require_fixed(ids, [self._sound(chosen) for chosen in values])
+            slots = self._slots(ids, [sound[int(world)] for world in ids])
             if not self._worker.alive:
                 self._worker = self._start()
                 self._create()
-        self._place(ids, [self._sound(chosen) for chosen in values])
+            self._place(ids, [sound[int(world)] for world in ids], slots=slots)
         self._mirror.diverged[ids] |= [bool(knobs.not_finite(self.scene, chosen)) for chosen in values]
 
     def _sound(self, values: Values) -> Values:
@@ -103,46 +108,42 @@ class IsaacGymEngine:
         bad = knobs.not_finite(self.scene, values)
         return {**values, **{path: self._nominal[path] for path in bad}} if bad else values
 
+    def _slots(self, ids: NDArray[np.intp], values: Sequence[Values]) -> NDArray[np.int32]:
+        """Return the columns of the stock (k, objects) whose bodies these starts need, -1 for an absent object."""
+        assert self._stock is not None
+        names = [item.name for item in self.scene.objects]
+        rows = [
+            [self._stock.column(name, int(world), chosen) for name in names]
+            for world, chosen in zip(ids, values, strict=True)
+        ]
+        return np.array(rows, dtype=np.int32).reshape(len(ids), len(names))
+
     def _create(self) -> None:
         """Have the worlds built."""
-        assert self._fixed is not None
-        full: list[Values] = [self._nominal | each for each in self._fixed]
-        fields, arrays = border.creation(self.scene, full)
-        start = np.stack([start_positions(self.scene, each) for each in full])
-        arrays["roots"] = border.roots_from_positions(start, len(self.scene.objects))
+        assert self._stock is not None
+        fields, arrays = border.plan(self.scene), self._stock.arrays(self.scene, n=self.n)
         with tempfile.TemporaryDirectory(prefix="demomill-isaacgym-") as folder:
             visuals, spacing = None, SPACING
             if self._frames is not None:
                 visuals, spacing = self._frames.write_meshes(Path(folder)), ROOM_SPACING
                 fields |= self._frames.fields(Path(folder), self.n)
             (Path(folder) / "panda.urdf").write_text(panda_urdf(visuals))
+            for name, text in border.urdfs(self.scene).items():
+                (Path(folder) / name).write_text(text)
             fields |= {"folder": folder, "urdf": "panda.urdf", "n": self.n, "device": self._device, "spacing": spacing}
             try:
                 self._worker.call("create", arrays, timeout=CREATE_TIMEOUT, **fields)
             except WorkerLost as error:
                 raise UserError(f"Isaac Gym could not build {self.n} worlds. {error}") from None
 
-    def _require_fixed(self, ids: NDArray[np.intp], values: Sequence[Values]) -> None:
-        """Refuse values that these worlds cannot take any more."""
-        assert self._fixed is not None
-        for world, chosen in zip(ids, values, strict=True):
-            for path, kept in self._fixed[world].items():
-                if path in chosen and not knobs.same(chosen[path], kept):
-                    raise UserError(
-                        f"Isaac Gym fixes {path} when it creates a world: world {world} has {kept}, and a reset asks "
-                        f"for {chosen[path]}. Take engine.fixed_values({world}) over into the draw, or make a new "
-                        "engine."
-                    )
-
-    def _place(self, ids: NDArray[np.intp], values: Sequence[Values]) -> None:
+    def _place(
+        self, ids: NDArray[np.intp], values: Sequence[Values], *, slots: NDArray[np.int32] | None = None
+    ) -> None:
         """Put worlds into their starts and read them back."""
-        positions = np.stack([start_positions(self.scene, chosen) for chosen in values])
         arrays = {
             "ids": np.asarray(ids, dtype=np.int32),
-            "joints": border.joints_from_positions(positions),
-            "roots": border.roots_from_positions(positions, len(self.scene.objects)),
-            "gains": np.stack([border.servo_gains(chosen) for chosen in values]),
-            "friction": np.stack([border.frictions(self.scene, chosen) for chosen in values]),
+            "slots": self._slots(ids, values) if slots is None else slots,
+            **border.starts(self.scene, values),
         }
         try:
             self._worker.call("reset", arrays, timeout=STEP_TIMEOUT)
@@ -154,7 +155,7 @@ class IsaacGymEngine:
 
     def step(self, actions: NDArray[np.float64]) -> State:
         """Execute canonical actions (n, 7) for one control step."""
-        if self._fixed is None:
+        if self._stock is None:
             self.reset(np.arange(self.n), [self._nominal] * self.n)
         if not self._mirror.diverged.all():
             self._worker.memory["targets"][:] = self._mirror.targets(actions)
@@ -188,9 +189,16 @@ class IsaacGymEngine:
         """Return the generalized positions (n, nq), as of the MuJoCo model."""
         return self._mirror.positions()
 
-    def fixed_values(self, world: int) -> Values:
-        """Return the values that `world` keeps from its creation; empty before the first reset."""
-        return {} if self._fixed is None else dict(self._fixed[world])
+    def fixed_values(self, world: int, values: Values) -> Values:
+        """Return the sizes and masses that `world` has for what `values` ask for; empty before the first reset."""
+        return {} if self._stock is None else self._stock.settled(world, values)
+
+    def where(self) -> dict[str, NDArray[np.float32]]:
+        """Return where the physics itself has tables, fixtures and waiting bodies, for checks: `Worlds.where`."""
+        try:
+            return self._worker.call("where", timeout=STEP_TIMEOUT)[1]
+        except WorkerLost as error:
+            raise UserError(f"The worker could not be asked. {error}") from None
 
     def render(self, ids: NDArray[np.intp], values: Sequence[Values], *, camera: str = "image") -> NDArray[np.uint8]:
         """Return frames (k, size, size, 3), RGB, of worlds as `values` make them look, through camera sensors.
@@ -202,7 +210,7 @@ class IsaacGymEngine:
                 "This engine was made without cameras. Make it with frame_size, or use sim.renderer.Renderer."
             )
         looks = self._frames.looks(ids, values, camera)
-        if self._fixed is None:
+        if self._stock is None:
             self.reset(np.arange(self.n), [self._nominal] * self.n)
         try:
             _, answered = self._worker.call("render", timeout=STEP_TIMEOUT, camera=camera, looks=looks)

@@ -14,6 +14,7 @@ from sim import textures
 from sim.appearance import CAMERAS, FLOOR, WRIST_FOVY, WRIST_POSITION
 from sim.engine import Values
 from sim.errors import UserError, unknown
+from sim.fixture_urdf import Actor, actors
 from sim.image_effects import apply_effects
 from sim.meshes import panda_meshes
 from sim.rotations import from_matrix, wxyz_to_xyzw
@@ -116,11 +117,14 @@ class FramePlan:
         colors |= {name: list(rgb(values["background.color"])) for name in room_boxes() if "wall" in name}
         for item in self._scene.objects:
             colors[item.name] = list(rgb(values[f"{item.name}.color"], values[f"{item.name}.shade"]))
+        made = [actor for fixture in self._scene.fixtures for actor in actors(fixture)]
+        fixtures = {actor.name: _links(actor, values) for actor in made}
         return {
             "world": world,
             "position": (np.add(view.position, values["camera.offset"]) + up).tolist(),
             "target": (np.add(view.target, values["camera.target_offset"]) + up).tolist(),
             "colors": colors,
+            "fixtures": fixtures,
             "textures": {name: str(values[f"{name}.texture"]) for name in ("table", "floor")},
         }
 
@@ -143,6 +147,13 @@ class FramePlan:
             exposure, blur = (float(np.asarray(full[f"image.{name}"])) for name in ("exposure", "blur"))
             done.append(apply_effects(frame.copy(), seed=None, exposure=exposure, noise=0.0, blur=blur))
         return np.stack(done)
+
+
+def _links(actor: Actor, values: Values) -> dict[str, list[float]]:
+    """Return the colour of each link of a fixture's actor."""
+    name = actor.fixture.name
+    colors = {group.link: group.parts[0].color or values[f"{name}.color"] for group in actor.groups}
+    return {link: list(rgb(color, values[f"{name}.shade"])) for link, color in colors.items()}
 
 
 def _obj(name: str, vertices: NDArray[Any], faces: NDArray[np.int32]) -> str:

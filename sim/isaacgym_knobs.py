@@ -1,4 +1,4 @@
-"""What the Isaac Gym engine can vary, what it fixes when it creates a world, and what it refuses in words."""
+"""What the Isaac Gym engine can vary, what it keeps in stock, and what it refuses in words."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ from sim.engine import Values
 from sim.errors import UserError
 from sim.scene import Scene
 
-FIXED = ("half_size", "mass", "shape")
-"""Parameters of an object that Isaac Gym cannot change once a world is created."""
-
-FIXED_PATHS = tuple(f"*.{field}" for field in FIXED) + ("table.height",)
-"""All that is fixed then, as patterns of paths."""
+STOCKED = ("*.half_size", "*.mass")
+"""Parameters of objects that Isaac Gym fixes when it creates a body: an episode takes the nearest one in stock."""
 
 SET_HERE = (
     "robot.q",
@@ -28,12 +25,14 @@ SET_HERE = (
     "robot.joint_damping",
     "gripper.friction",
     "table.friction",
+    "table.height",
     "*.position",
     "*.yaw",
     "*.friction",
+    "*.shape",
     "*.present",
 )
-"""Parameters that every reset sets."""
+"""Parameters that every reset sets; damping and resistance of the fixtures' joints come to them."""
 
 NOT_PHYSICAL = (
     "action.*",
@@ -50,32 +49,18 @@ NOT_PHYSICAL = (
 """Parameters of the task environment and of what draws: no engine's affair."""
 
 
-def fixed_values(scene: Scene, values: Values) -> dict[str, Any]:
-    """Return those of `values` that a world keeps from its creation."""
-    names = [f"{item.name}.{field}" for item in scene.objects for field in FIXED]
-    return {path: values[path] for path in (*names, "table.height") if path in values}
-
-
-def refuse_what_cannot_be_built(scene: Scene) -> None:
-    """Refuse scenes with parts that this engine has no way to build."""
-    fixtures = [str(fixture.name) for fixture in getattr(scene, "fixtures", ())]
-    if fixtures:
-        raise UserError(
-            f"The Isaac Gym engine cannot build this scene's fixtures ({', '.join(fixtures)}): it builds the robot, "
-            "the table and free boxes, cylinders and spheres. Use --engine mujoco for this task."
-        )
-
-
 @functools.cache
 def read_paths(scene: Scene) -> tuple[str, ...]:
     """Return the parameters of a scene that this engine reads."""
-    return tuple(path for path in scene.nominal() if _listed(path, (*SET_HERE, *FIXED_PATHS)))
+    joints = [f"{f.name}.{field}" for f in scene.fixtures if f.joint for field in ("damping", "resistance")]
+    return tuple(path for path in scene.nominal() if _listed(path, (*SET_HERE, *STOCKED, *joints)))
 
 
 @functools.cache
 def unknown_paths(scene: Scene) -> tuple[str, ...]:
     """Return the physical parameters of a scene that this engine has no way to set."""
-    return tuple(path for path in scene.nominal() if not _listed(path, (*SET_HERE, *FIXED_PATHS, *NOT_PHYSICAL)))
+    read = set(read_paths(scene))
+    return tuple(path for path in scene.nominal() if path not in read and not _listed(path, NOT_PHYSICAL))
 
 
 def _listed(path: str, patterns: Sequence[str]) -> bool:

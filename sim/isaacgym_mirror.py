@@ -12,7 +12,7 @@ from sim import isaacgym_border as border
 from sim import panda
 from sim.controller import clip_action, joint_targets
 from sim.engine import Values
-from sim.model_values import start_positions
+from sim.model_values import SceneFacts, start_positions
 from sim.rotations import from_matrix
 from sim.scene import Scene
 from sim.state import State
@@ -33,8 +33,9 @@ class Mirror:
         self._q, self._qd = np.zeros((n, ARM + 2)), np.zeros((n, ARM + 2))
         self._roots, self._contact = np.zeros((n, objects, 13)), np.zeros(n)
         self._steps, self._home = np.zeros(n, dtype=np.intp), np.array(scene.home)
-        self._response, self._table = np.ones(n), np.zeros(n)
-        self._half_sizes = {item.name: np.zeros((n, 3)) for item in scene.objects}
+        self._response, self._facts = np.ones(n), SceneFacts(scene, n)
+        self._hinged = [fixture.name for fixture in border.hinged(scene)]
+        self._hinges = np.zeros((n, len(self._hinged)))
         nominal = scene.nominal()
         start = np.tile(start_positions(scene, nominal), (n, 1))
         self._q[:], self._roots[:] = border.joints_from_positions(start), border.roots_from_positions(start, objects)
@@ -47,18 +48,17 @@ class Mirror:
         self.diverged[ids] = False
         for world, chosen in zip(ids, values, strict=True):
             self._response[world] = chosen["robot.response"]
-            self._table[world] = chosen["table.height"]
-            for item in self.scene.objects:
-                self._half_sizes[item.name][world] = chosen[f"{item.name}.half_size"]
+            self._facts.write(int(world), chosen)
 
     def read(self, memory: Memory, ids: NDArray[np.intp]) -> None:
         """Take over what the shared memory says of these worlds; one whose numbers are not finite has diverged."""
-        q, qd, roots, contact = (memory[name][ids].astype(np.float64) for name in ("q", "qd", "roots", "contact"))
-        sound = np.isfinite(q).all(axis=1) & np.isfinite(qd).all(axis=1)
-        sound &= np.isfinite(roots).all(axis=(1, 2)) & np.isfinite(contact)
+        told = {name: memory[name][ids].astype(np.float64) for name in ("q", "qd", "roots", "contact", "hinges")}
+        sound = np.ones(len(ids), dtype=np.bool_)
+        for values in told.values():
+            sound &= np.isfinite(values.reshape(len(ids), -1)).all(axis=1)
         kept = ids[sound]
-        self._q[kept], self._qd[kept] = q[sound], qd[sound]
-        self._roots[kept], self._contact[kept] = roots[sound], contact[sound]
+        self._q[kept], self._qd[kept], self._hinges[kept] = (told[name][sound] for name in ("q", "qd", "hinges"))
+        self._roots[kept], self._contact[kept] = told["roots"][sound], told["contact"][sound]
         self.diverged[ids[~sound]] = True
         self._kinematics = panda.forward(self._q[:, :ARM])
 
@@ -88,12 +88,12 @@ class Mirror:
             opening=border.opening_from_joints(self._q),
             poses={name: poses[:, k].copy() for k, name in enumerate(names)},
             twists={name: twists[:, k].copy() for k, name in enumerate(names)},
-            half_sizes={name: sizes.copy() for name, sizes in self._half_sizes.items()},
-            table=self._table.copy(),
             contact=self._contact.copy(),
+            joints={name: self._hinges[:, k].copy() for k, name in enumerate(self._hinged)},
+            **self._facts.shown(),
         )
 
     def positions(self) -> NDArray[np.float64]:
-        """Return generalized positions (n, nq) in the order of the MuJoCo model: arm, fingers, 7 per object."""
+        """Return generalized positions (n, nq) in the order of the MuJoCo model: arm, fingers, 7 per object, joints."""
         poses = border.poses_from_roots(self._roots).reshape(self.n, -1)
-        return np.concatenate([self._q, poses], axis=1)
+        return np.concatenate([self._q, poses, self._hinges], axis=1)

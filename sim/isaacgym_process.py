@@ -29,11 +29,11 @@ class WorkerLost(Exception):
 class WorkerProcess:
     """One worker. The per-step arrays lie in `memory`; everything else is asked for with `call`."""
 
-    def __init__(self, interpreter: str, *, worlds: int, objects: int) -> None:
+    def __init__(self, interpreter: str, *, worlds: int, objects: int, hinges: int = 0) -> None:
         """Start the interpreter; nothing is imported there before the first call."""
         self._descriptor = os.memfd_create("demomill-isaacgym", os.MFD_CLOEXEC)
-        os.ftruncate(self._descriptor, layout.size(worlds, objects))
-        self.memory: dict[str, NDArray[np.float32]] = layout.attach(self._descriptor, worlds, objects)
+        os.ftruncate(self._descriptor, layout.size(worlds, objects, hinges))
+        self.memory: dict[str, NDArray[np.float32]] = layout.attach(self._descriptor, worlds, objects, hinges)
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._stream, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         read_end, self._lifeline = os.pipe()

@@ -12,7 +12,7 @@ from tests.isaacgym_support import double_paths, interpreter_with_numpy
 
 PREAMBLE = """
 from isaacgym import gymapi, gymtorch
-import torch, numpy as np
+import os, tempfile, torch, numpy as np
 gym = gymapi.acquire_gym()
 params = gymapi.SimParams()
 params.up_axis, params.gravity = gymapi.UP_AXIS_Z, gymapi.Vec3(0.0, 0.0, -9.81)
@@ -32,6 +32,26 @@ def simulation(graphics=-1, worlds=2):
     return sim, envs, cube
 def prepared():
     sim, envs, cube = simulation()
+    gym.prepare_sim(sim)
+    roots = gymtorch.wrap_tensor(gym.acquire_actor_root_state_tensor(sim))
+    gym.refresh_actor_root_state_tensor(sim)
+    return sim, envs, roots
+FOLDER = tempfile.mkdtemp()
+LINK = ('<link name="{}"><inertial><mass value="1"/><inertia ixx="1" ixy="0" ixz="0" iyy="1" iyz="0" izz="1"/>'
+    '</inertial></link>')
+DOOR = '<robot name="door">' + LINK.format("a") + LINK.format("b") + (
+    '<joint name="hinge" type="revolute"><parent link="a"/><child link="b"/><axis xyz="0 0 1"/>'
+    '<limit lower="0" upper="1" effort="1" velocity="1"/></joint></robot>')
+def write(text):
+    with open(os.path.join(FOLDER, "door.urdf"), "w") as stream:
+        stream.write(text)
+def with_door(mode=gymapi.DOF_MODE_EFFORT):
+    sim, envs, _ = simulation()
+    write(DOOR)
+    options = gymapi.AssetOptions()
+    options.fix_base_link, options.default_dof_drive_mode = True, int(mode)
+    door = gym.load_asset(sim, FOLDER, "door.urdf", options)
+    gym.create_actor(envs[-1], door, gymapi.Transform(), "door", 1, 0)
     gym.prepare_sim(sim)
     roots = gymtorch.wrap_tensor(gym.acquire_actor_root_state_tensor(sim))
     gym.refresh_actor_root_state_tensor(sim)
@@ -78,9 +98,29 @@ MISTAKES = {
         "sim, _, roots = prepared()\nchosen = indices(1, 1)\nmove(sim, roots, chosen)",
         "an actor is named twice",
     ),
-    "moving what is fixed": (
-        "sim, _, roots = prepared()\nchosen = indices(0)\nmove(sim, roots, chosen)",
-        "is fixed and cannot be moved",
+    "moving a fixed actor with links": (
+        "sim, _, roots = with_door()\nchosen = indices(4)\nmove(sim, roots, chosen)",
+        "is fixed, has links, and cannot be moved",
+    ),
+    "efforts on a driven joint": (
+        "sim, _, _ = with_door(gymapi.DOF_MODE_POS)\nefforts = torch.from_numpy(np.ones(1, np.float32))\n"
+        "gym.set_dof_actuation_force_tensor(sim, gymtorch.unwrap_tensor(efforts))\ngym.simulate(sim)",
+        "efforts need DOF_MODE_EFFORT",
+    ),
+    "a joint without a mode": (
+        "sim, _, _ = with_door(gymapi.DOF_MODE_NONE)\ngym.simulate(sim)",
+        "need DOF_MODE_POS and DOF_MODE_EFFORT",
+    ),
+    "a joint beyond its limits": (
+        "sim, _, _ = with_door()\njoints = gymtorch.wrap_tensor(gym.acquire_dof_state_tensor(sim))\n"
+        "gym.refresh_dof_state_tensor(sim)\njoints[0, 0] = 2.0\nchosen = indices(4)\n"
+        "gym.set_dof_state_tensor_indexed(sim, gymtorch.unwrap_tensor(joints), gymtorch.unwrap_tensor(chosen), 1)",
+        "is set beyond its limits",
+    ),
+    "a link without mass": (
+        "sim, _, _ = simulation()\nwrite(DOOR.replace('<mass value=\"1\"/>', '<mass value=\"0\"/>'))\n"
+        "gym.load_asset(sim, FOLDER, 'door.urdf', gymapi.AssetOptions())",
+        "has no mass",
     ),
     "joints of what has none": (
         "sim, _, roots = prepared()\njoints = gymtorch.wrap_tensor(gym.acquire_dof_state_tensor(sim))\n"
@@ -135,7 +175,12 @@ MISTAKES = {
         "positional-only",
     ),
     "worlds that collide": (
-        'sim, envs, cube = simulation(worlds=1)\ngym.create_actor(envs[0], cube, gymapi.Transform(), "cube", 5, 0)',
+        'sim, envs, cube = simulation()\ngym.create_actor(envs[-1], cube, gymapi.Transform(), "cube", 0, 0)\n'
+        "gym.prepare_sim(sim)",
+        "must not collide",
+    ),
+    "a group for everybody": (
+        'sim, envs, cube = simulation()\ngym.create_actor(envs[-1], cube, gymapi.Transform(), "cube", -1, 0)',
         "must not collide",
     ),
     "a property that is no number": (

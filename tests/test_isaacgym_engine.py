@@ -53,18 +53,16 @@ def shared(command) -> Iterator[IsaacGymEngine]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, command)
         engine = IsaacGymEngine(TASK.scene, n=4)
+    engine.stock([values_of(index) for index in range(200)])
     engine.reset(np.arange(4), [values_of(world) for world in range(4)])
     yield engine
     engine.close()
 
 
-def values_of(index: int, *, body_of: int | None = None) -> dict:
-    """Return the values of an episode; of the world `body_of` it takes over what Isaac Gym fixes."""
+def values_of(index: int, *, engine: IsaacGymEngine | None = None, world: int = 0) -> dict:
+    """Return the values of an episode; with an engine, with the body that its `world` has for them."""
     values = NOMINAL | TASK.draw(episode_seed("train", 7, index), visual=False)
-    if body_of is not None:
-        kept = values_of(body_of)
-        values |= {path: kept[path] for path in ("cube.half_size", "cube.mass", "table.height")}
-    return values
+    return values if engine is None else {**values, **engine.fixed_values(world, values)}
 
 
 def is_running(pid: int) -> bool:
@@ -86,7 +84,7 @@ class TestContract:
     """What every engine owes."""
 
     def test_starts_are_mujocos_to_a_tenth_of_a_millimetre(self, shared):
-        values = [values_of(10 + world, body_of=world) for world in range(4)]
+        values = [values_of(10 + world, engine=shared, world=world) for world in range(4)]
         reference = MujocoEngine(TASK.scene, n=4, threads=1)
         for each in (shared, reference):
             each.reset(np.arange(4), values)
@@ -100,7 +98,7 @@ class TestContract:
 
     @pytest.mark.parametrize("axis", range(6))
     def test_each_action_axis_moves_the_tcp_its_own_way(self, shared, axis):
-        shared.reset(np.arange(4), [values_of(world, body_of=world) | {"robot.response": 1.0} for world in range(4)])
+        shared.reset(np.arange(4), [values_of(world) | {"robot.response": 1.0} for world in range(4)])
         before = shared.state().tcp
         actions = np.tile(HOLD, (4, 1))
         actions[:, axis] = np.array([1, -1, 1, -1]) * (0.02 if axis < 3 else 0.1)
@@ -120,7 +118,7 @@ class TestContract:
         assert state.opening[2:].min() > 0.075
 
     def test_time_and_velocity_are_in_seconds(self, shared):
-        shared.reset(np.arange(4), [values_of(world, body_of=world) for world in range(4)])
+        shared.reset(np.arange(4), [values_of(world) for world in range(4)])
         assert not shared.state().time.any()
         action = np.tile([0.03, 0, 0, 0, 0, 0, 1.0], (4, 1))
         before = shared.step(action).q
@@ -131,11 +129,11 @@ class TestContract:
         assert (np.sign(after.qd) == np.sign(slope))[np.abs(slope) > 0.1].all()
 
     def test_a_reset_leaves_the_neighbours_alone(self, shared):
-        shared.reset(np.arange(4), [values_of(world, body_of=world) for world in range(4)])
+        shared.reset(np.arange(4), [values_of(world) for world in range(4)])
         for _ in range(5):
             shared.step(np.tile([0.02, 0.01, 0, 0, 0, 0.1, 1.0], (4, 1)))
         before = shared.positions()
-        shared.reset(np.array([2]), [values_of(9, body_of=2)])
+        shared.reset(np.array([2]), [values_of(9, engine=shared, world=2)])
         after = shared.positions()
         np.testing.assert_array_equal(np.delete(before, 2, axis=0), np.delete(after, 2, axis=0))
         np.testing.assert_allclose(after[2, :7], values_of(9)["robot.q"], atol=1e-6)
@@ -146,13 +144,13 @@ class TestContract:
     def test_several_resets_before_a_step_all_count(self, shared):
         """The physics allows each setter once between two steps: the resets must be handed over together."""
         for world in (3, 1, 3):
-            shared.reset(np.array([world]), [values_of(20 + world, body_of=world)])
+            shared.reset(np.array([world]), [values_of(20 + world, engine=shared, world=world)])
         state = shared.step(np.tile(HOLD, (4, 1)))
         for world in (1, 3):
             np.testing.assert_allclose(state.q[world], values_of(20 + world)["robot.q"], atol=0.02)
 
     def test_values_that_are_no_numbers_are_a_divergence(self, shared):
-        values = [values_of(world, body_of=world) for world in range(3)]
+        values = [values_of(world) for world in range(3)]
         values[1]["robot.damping"] = float("nan")
         shared.reset(np.arange(3), values)
         frozen = shared.positions()[1]
@@ -160,15 +158,24 @@ class TestContract:
         assert shared.diverged().tolist() == [False, True, False, False]
         np.testing.assert_array_equal(shared.positions()[1], frozen)
         assert all(np.isfinite(getattr(state, name)).all() for name in ("q", "qd", "tcp", "contact"))
-        shared.reset(np.array([1]), [values_of(5, body_of=1)])
+        shared.reset(np.array([1]), [values_of(5, engine=shared, world=1)])
         assert not shared.diverged().any()
 
-    def test_what_is_fixed_is_told_and_refused(self, shared):
-        fixed = shared.fixed_values(2)
-        assert fixed["cube.half_size"] == values_of(2)["cube.half_size"]
-        assert shared.capabilities.fixed == ("*.half_size", "*.mass", "*.shape", "table.height")
-        with pytest.raises(UserError, match=r"fixes cube\.\w+ when it creates a world: world 2"):
-            shared.reset(np.array([2]), [values_of(9)])
+    def test_a_body_that_is_not_in_stock_is_told_and_refused(self, shared):
+        asked, first = values_of(9), values_of(2)
+        assert shared.capabilities.fixed == ("*.half_size", "*.mass")
+        assert shared.fixed_values(2, first) == {
+            "cube.half_size": first["cube.half_size"],
+            "cube.mass": first["cube.mass"],
+        }
+        offered = shared.fixed_values(2, asked)
+        np.testing.assert_allclose(offered["cube.half_size"], asked["cube.half_size"], rtol=0.25)
+        assert offered != {path: asked[path] for path in offered}
+        assert shared.fixed_values(2, {**asked, **offered}) == offered
+        with pytest.raises(UserError, match=r"cube in world 2 .*nearest in stock.*fixed_values\(2, values\)"):
+            shared.reset(np.array([2]), [asked])
+        with pytest.raises(UserError, match=r"none is like what cube asks for: a sphere"):
+            shared.fixed_values(2, asked | {"cube.shape": "sphere"})
 
     def test_capabilities_say_what_it_cannot(self, shared):
         made = shared.capabilities
@@ -181,9 +188,9 @@ class TestContract:
 def test_before_the_first_reset_the_worlds_are_nominal(interpreter):
     engine = IsaacGymEngine(TASK.scene, n=2)
     np.testing.assert_allclose(engine.state().q, [NOMINAL["robot.q"]] * 2, atol=1e-6)
-    assert engine.fixed_values(1) == {}
+    assert engine.fixed_values(1, NOMINAL) == {}
     engine.step(np.tile(HOLD, (2, 1)))
-    assert engine.fixed_values(1)["cube.mass"] == NOMINAL["cube.mass"]
+    assert engine.fixed_values(1, NOMINAL)["cube.mass"] == NOMINAL["cube.mass"]
     engine.close()
     engine.close()
 
@@ -194,6 +201,7 @@ class TestDeaths:
     @pytest.fixture
     def engine(self, interpreter) -> Iterator[IsaacGymEngine]:
         engine = IsaacGymEngine(TASK.scene, n=2)
+        engine.stock([values_of(index) for index in range(100)])
         engine.reset(np.arange(2), [values_of(0), values_of(1)])
         yield engine
         engine.close()
@@ -210,7 +218,7 @@ class TestDeaths:
         assert engine.diverged().all()
         np.testing.assert_array_equal(engine.positions(), before)
         assert np.isfinite(state.q).all()
-        engine.reset(np.array([1]), [values_of(8, body_of=1)])
+        engine.reset(np.array([1]), [values_of(8, engine=engine, world=1)])
         assert engine.diverged().tolist() == [True, False]
         state = engine.step(np.tile(HOLD, (2, 1)))
         np.testing.assert_allclose(state.q[1], values_of(8)["robot.q"], atol=0.02)
@@ -287,12 +295,14 @@ class TestEnvironment:
         env = TaskEnv(TASK, IsaacGymEngine(TASK.scene, n=2), preset="physical")
         env.reset(np.arange(2), [11, 12])
         first = env.draw(0)
+        assert first["cube.half_size"] == TASK.draw(11, preset="physical")["cube.half_size"]
         env.reset(np.arange(2), [13, 14])
         second, drawn = env.draw(0), TASK.draw(13, preset="physical")
-        assert second["cube.half_size"] == first["cube.half_size"] != drawn["cube.half_size"]
+        assert second["cube.half_size"] != drawn["cube.half_size"]
+        np.testing.assert_allclose(second["cube.half_size"], drawn["cube.half_size"], rtol=0.25)
         assert second["cube.friction"] == drawn["cube.friction"]
         np.testing.assert_allclose(env.observe(np.arange(1)).state[0, :3], env.snapshot([0])["tcp"][0, :3], atol=1e-6)
-        np.testing.assert_allclose(env.engine.state().half_sizes["cube"][0], first["cube.half_size"])
+        np.testing.assert_allclose(env.engine.state().half_sizes["cube"][0], second["cube.half_size"])
         env.close()
 
     def test_rollouts_go_on_after_a_death(self, interpreter, capsys):

@@ -95,11 +95,11 @@ def test_only_plain_numbers_are_sent(pair):
 
 def test_the_shared_memory_is_the_same_on_both_sides_and_has_no_name():
     memory = os.memfd_create("test")
-    os.ftruncate(memory, layout.size(5, 2))
-    ours, theirs = layout.attach(memory, 5, 2), layout.attach(memory, 5, 2)
+    os.ftruncate(memory, layout.size(5, 2, 1))
+    ours, theirs = layout.attach(memory, 5, 2, 1), layout.attach(memory, 5, 2, 1)
     os.close(memory)
     assert not [name for name in os.listdir("/dev/shm") if "demomill" in name]
-    shapes = layout.shapes(5, 2)
+    shapes = layout.shapes(5, 2, 1)
     for number, (name, shape) in enumerate(shapes.items()):
         ours[name][:] = number + 1
         assert theirs[name].shape == shape
@@ -109,18 +109,20 @@ def test_the_shared_memory_is_the_same_on_both_sides_and_has_no_name():
 
 def test_a_scene_without_objects_has_a_layout():
     memory = os.memfd_create("test")
-    os.ftruncate(memory, layout.size(1, 0))
-    assert layout.attach(memory, 1, 0)["roots"].shape == (1, 0, 13)
+    os.ftruncate(memory, layout.size(1, 0, 0))
+    attached = layout.attach(memory, 1, 0, 0)
+    assert attached["roots"].shape == (1, 0, 13)
+    assert attached["hinges"].shape == (1, 0)
     os.close(memory)
 
 
 def test_thousands_of_worlds_cross_in_well_under_a_millisecond():
     """Both copies of a step of 4,096 worlds; the best of many tries, since other programs share the machine."""
     memory = os.memfd_create("test")
-    os.ftruncate(memory, layout.size(4096, 1))
-    ours, theirs = layout.attach(memory, 4096, 1), layout.attach(memory, 4096, 1)
+    os.ftruncate(memory, layout.size(4096, 4, 1))
+    ours, theirs = layout.attach(memory, 4096, 4, 1), layout.attach(memory, 4096, 4, 1)
     os.close(memory)
-    values = {name: np.ones(shape, np.float32) for name, shape in layout.shapes(4096, 1).items()}
+    values = {name: np.ones(shape, np.float32) for name, shape in layout.shapes(4096, 4, 1).items()}
     seconds = []
     for _ in range(50):
         began = time.perf_counter()

@@ -22,10 +22,9 @@ class Cameras:
             self._sim, 0, self._vec(light["diffuse"]), self._vec(light["ambient"]), self._vec(light["towards"])
         )
         self._sensors: dict[str, list[int]] = {"image": [], "wrist_image": []}
-        for world, env in enumerate(built.envs):
-            sensor = self._sensor(env, float(plan["fovy"][world]))
-            self._sensors["image"].append(sensor)
-            self._sensors["wrist_image"].append(self._wrist_sensor(world, env))
+        for number, world in enumerate(built.worlds):
+            self._sensors["image"].append(self._sensor(world.env, float(plan["fovy"][number])))
+            self._sensors["wrist_image"].append(self._wrist_sensor(world.env, world.robot))
 
     def render(self, camera: str, looks: list[dict[str, Any]]) -> Any:
         """Return frames (k, size, size, 3) u8, RGB, row 0 on top, of the worlds that `looks` name."""
@@ -45,7 +44,7 @@ class Cameras:
 
     def _image(self, world: int, camera: str, *, on_gpu: bool) -> Any:
         """Return one sensor's picture (size, size, 3)."""
-        env, sensor, kind = self._built.envs[world], self._sensors[camera][world], self._gymapi.IMAGE_COLOR
+        env, sensor, kind = self._built.worlds[world].env, self._sensors[camera][world], self._gymapi.IMAGE_COLOR
         if on_gpu:
             picture = self._gym.get_camera_image_gpu_tensor(self._sim, env, sensor, kind)
             return self._gymtorch.wrap_tensor(picture).cpu().numpy()[:, :, :3]
@@ -53,16 +52,25 @@ class Cameras:
         return np.asarray(flat, dtype=np.uint8).reshape(self._size, self._size, 4)[:, :, :3]
 
     def _apply(self, look: dict[str, Any]) -> None:
-        """Give one world its viewpoint, colours and textures."""
-        world, built = int(look["world"]), self._built
-        env, kind = built.envs[world], self._gymapi.MESH_VISUAL
-        sensor = self._sensors["image"][world]
-        self._gym.set_camera_location(sensor, env, self._vec(look["position"]), self._vec(look["target"]))
-        actors = dict(zip(built.objects, built.items[world]), table=built.tables[world], **built.rooms[world])
+        """Give one world its viewpoint, colours and textures; a slot without an object has none."""
+        number, built, gym = int(look["world"]), self._built, self._gym
+        world, kind = built.worlds[number], self._gymapi.MESH_VISUAL
+        sensor = self._sensors["image"][number]
+        gym.set_camera_location(sensor, world.env, self._vec(look["position"]), self._vec(look["target"]))
+        actors = dict(world.room, table=world.table)
+        columns = zip(built.objects, built.active[number])
+        actors.update({name: world.bodies[int(column)] for name, column in columns if column >= 0})
         for name, color in look["colors"].items():
-            self._gym.set_rigid_body_color(env, actors[name], 0, kind, self._vec(color))
+            if name in actors:
+                gym.set_rigid_body_color(world.env, actors[name], 0, kind, self._vec(color))
+        names = [each["name"] for each in (*built.plan["stands"], *built.hinged)]
+        fixtures = dict(zip(names, (*world.stands, *world.hinged)))
+        for name, links in look["fixtures"].items():
+            for link, color in links.items():
+                body = gym.find_actor_rigid_body_index(world.env, fixtures[name], link, self._gymapi.DOMAIN_ACTOR)
+                gym.set_rigid_body_color(world.env, fixtures[name], body, kind, self._vec(color))
         for name, texture in look["textures"].items():
-            self._gym.set_rigid_body_texture(env, actors[name], 0, kind, self._textures[texture])
+            gym.set_rigid_body_texture(world.env, actors[name], 0, kind, self._textures[texture])
 
     def _sensor(self, env: Any, field_of_view: float) -> int:
         """Create a sensor; its picture is square, so the horizontal field of view is the vertical one, degrees."""
@@ -76,11 +84,11 @@ class Cameras:
             raise RuntimeError("create_camera_sensor failed: the graphics device has no room or no driver")
         return int(sensor)
 
-    def _wrist_sensor(self, world: int, env: Any) -> int:
+    def _wrist_sensor(self, env: Any, robot: int) -> int:
         """Create the camera in the hand, which moves with it."""
         gymapi, wrist = self._gymapi, self._plan["wrist"]
         sensor = self._sensor(env, float(wrist["fovy"]))
-        body = self._gym.find_actor_rigid_body_handle(env, self._built.robots[world], "hand")
+        body = self._gym.find_actor_rigid_body_handle(env, robot, "hand")
         place = gymapi.Transform()
         place.p = self._vec(wrist["position"])
         place.r = gymapi.Quat(*(float(value) for value in wrist["quaternion"]))

@@ -52,6 +52,7 @@ class Session:
             "create": self._create,
             "reset": self._reset,
             "step": self._step,
+            "where": self._where,
             "render": self._render,
             "close": self._close,
         }
@@ -90,6 +91,9 @@ class Session:
     def _step(self, header: dict[str, Any], arrays: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         self._need_worlds().step()
         return {}, {}
+
+    def _where(self, header: dict[str, Any], arrays: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {}, self._need_worlds().where()
 
     def _render(self, header: dict[str, Any], arrays: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         worlds = self._need_worlds()

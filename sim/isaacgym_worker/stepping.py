@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.isaacgym_worker.building import PADS, Built
+from sim.isaacgym_worker.building import Built, parked_place
 from sim.isaacgym_worker.layout import attach
+from sim.isaacgym_worker.properties import Properties
 
 
 class Worlds:
@@ -18,59 +19,121 @@ class Worlds:
     """
 
     def __init__(self, gymapi: Any, gymtorch: Any, torch: Any, built: Built, memory: int) -> None:
-        self._gymapi, self._gymtorch, self._torch, self._built = gymapi, gymtorch, torch, built
+        self._gymtorch, self._torch, self._built = gymtorch, torch, built
         self._gym, self._sim, self._device = built.gym, built.sim, built.device
         built.prepare()
         found = built.indices()
-        self._robots, self._items, self._dof_numbers = found["robot"], found["items"], found["dofs"]
-        self._dofs, self._bodies = self._on_device(found["dofs"]), self._on_device(found["bodies"])
-        self._item_rows = self._on_device(self._items)
+        self._actors = {name: found[name] for name in ("robots", "tables", "bodies", "stands", "hinged")}
+        self._rows = {name: self._on_device(found[name]) for name in ("dofs", "hands", "carriages", "hinges", "stands")}
         self._joints = gymtorch.wrap_tensor(self._gym.acquire_dof_state_tensor(self._sim))
         self._roots = gymtorch.wrap_tensor(self._gym.acquire_actor_root_state_tensor(self._sim))
         self._contact = gymtorch.wrap_tensor(self._gym.acquire_net_contact_force_tensor(self._sim))
-        self._targets = torch.zeros((self._joints.shape[0],), dtype=torch.float32, device=self._device)
-        self._shared = attach(memory, built.count, len(built.objects))
+        joints = (self._joints.shape[0],)
+        self._targets = torch.zeros(joints, dtype=torch.float32, device=self._device)
+        self._efforts = torch.zeros(joints, dtype=torch.float32, device=self._device)
+        self._shared = attach(memory, built.count, len(built.objects), len(built.hinged))
         self._pending: set[int] = set()
-        self._indices: tuple[Any, Any] = (None, None)
-        self._gains = np.full((built.count, 2, len(found["dofs"][0])), np.nan, dtype=np.float32)
-        self._frictions = np.full((built.count, 2 + len(built.objects)), np.nan, dtype=np.float32)
+        self._alive: tuple[Any, ...] = ()
+        self._properties = Properties(gymapi, built, found["dofs"])
+        inertia = np.array([[float(each["inertia"]) for each in built.hinged]] * built.count, dtype=np.float32)
+        self._inertia = self._on_device(inertia)
+        self._damping, self._dry = torch.zeros_like(self._inertia), torch.zeros_like(self._inertia)
         self._refresh()
+        self._note_slots()
 
-    def reset(self, ids: Any, joints: Any, roots: Any, gains: Any, friction: Any) -> None:
-        """Put world `ids[k]` at rest at joints[k] (9,) with its objects at roots[k] (objects, 13).
+    def reset(
+        self, ids: Any, joints: Any, slots: Any, roots: Any, table: Any, gains: Any, friction: Any, **fixtures: Any
+    ) -> None:
+        """Put world `ids[k]` at rest at joints[k] (9,), its table's top at table[k], m.
 
-        gains[k] (2, 9) are the servos' stiffness and damping, friction[k] (2 + objects,) is that of pads, table and
-        objects.
+        slots[k] (objects,) are the columns whose bodies stand at roots[k] (objects, 13), -1 for none. gains[k] (2, 9)
+        are the servos' stiffness and damping, friction[k] (3 + objects,) is that of pads, table, fixtures and objects.
+        fixtures: stands[k] (stands, 13) are root states, carriages[k] (hinged, 4) places, resistance[k] (hinged, 2)
+        damping and dry friction of the fixtures' joints.
         """
         rows = self._on_device(ids.astype(np.int64))
-        start = self._on_device(joints)
-        self._joints[self._dofs[rows], 0] = start
-        self._joints[self._dofs[rows], 1] = 0.0
-        self._targets[self._dofs[rows]] = start
-        if len(self._built.objects):
-            self._roots[self._item_rows[rows]] = self._on_device(roots)
-        for name, value in (("q", joints), ("qd", 0.0), ("targets", joints), ("roots", roots), ("contact", 0.0)):
+        self._place_joints(rows, self._rows["dofs"], joints)
+        self._place_joints(rows, self._rows["carriages"], fixtures["carriages"])
+        self._place_joints(rows, self._rows["hinges"], np.zeros(fixtures["carriages"].shape[:2], dtype=np.float32))
+        self._damping[rows], self._dry[rows] = (self._on_device(fixtures["resistance"][:, :, k]) for k in range(2))
+        self._built.active[ids] = slots
+        self._note_slots()
+        there = slots >= 0
+        self._roots[self._on_device(self._slot_actors[ids][there])] = self._on_device(roots[there])
+        self._roots[self._rows["stands"][rows]] = self._on_device(fixtures["stands"])
+        self._place_tables(ids, table)
+        start = (("q", joints), ("qd", 0.0), ("targets", joints), ("roots", roots), ("contact", 0.0), ("hinges", 0.0))
+        for name, value in start:
             self._shared[name][ids] = value
         for k, world in enumerate(ids):
-            self._set_properties(int(world), gains[k], friction[k])
+            self._properties.write(int(world), slots[k], gains[k], friction[k])
         self._pending.update(int(world) for world in ids)
+
+    def _place_joints(self, worlds: Any, numbers: Any, positions: Any) -> None:
+        """Put joints at rest at `positions`, and their targets there too."""
+        chosen, wanted = numbers[worlds], self._on_device(positions)
+        self._joints[chosen, 0] = wanted
+        self._joints[chosen, 1] = 0.0
+        self._targets[chosen] = wanted
+
+    def _place_tables(self, ids: Any, height: Any) -> None:
+        """Put the top of these worlds' tables at `height`, m."""
+        states = np.zeros((len(ids), 13), dtype=np.float32)
+        states[:, :2] = self._built.plan["table"]["center"][:2]
+        states[:, 2] = height - self._built.plan["table"]["half"][2]
+        states[:, 6] = 1.0
+        self._roots[self._on_device(self._actors["tables"][ids])] = self._on_device(states)
+
+    def _note_slots(self) -> None:
+        """Look up the actors in the slots, and who waits where."""
+        built, bodies = self._built, self._actors["bodies"]
+        self._there = built.active >= 0
+        columns = np.where(self._there, built.active, 0)
+        none = np.zeros(columns.shape, dtype=np.int64)
+        self._slot_actors = np.take_along_axis(bodies, columns, axis=1) if bodies.shape[1] else none
+        self._slot_rows = self._on_device(self._slot_actors)
+        waiting = np.ones(bodies.shape, dtype=bool)
+        worlds, slots = np.nonzero(self._there)
+        waiting[worlds, built.active[worlds, slots]] = False
+        places = np.zeros((bodies.shape[1], 13), dtype=np.float32)
+        places[:, :3] = np.array([parked_place(k) for k in range(bodies.shape[1])]).reshape(-1, 3)
+        places[:, 6] = 1.0
+        self._waiting = bodies[waiting]
+        self._waiting_rows = self._on_device(self._waiting)
+        self._waiting_states = self._on_device(places[np.nonzero(waiting)[1]])
 
     def step(self) -> None:
         """Advance all worlds by one control step towards the targets in the shared memory."""
-        self._apply_pending()
-        self._targets[self._dofs] = self._on_device(self._shared["targets"])
+        self._hand_over()
+        self._targets[self._rows["dofs"]] = self._on_device(self._shared["targets"])
         self._gym.set_dof_position_target_tensor(self._sim, self._gymtorch.unwrap_tensor(self._targets))
         for _ in range(self._built.substeps):
             self._simulate()
         self._refresh()
         self._publish()
 
+    def where(self) -> dict[str, Any]:
+        """Return where the physics has what the shared memory does not tell, as of the last step.
+
+        tables (n, 13) and stands (n, stands, 13): root states. carriages (n, hinged, 4): places. waiting (n,): how near
+        the nearest waiting body of a world is to the robot's base, m; infinite where none waits.
+        """
+        tables = self._roots[self._on_device(self._actors["tables"])].cpu().numpy()
+        stands = self._roots[self._rows["stands"]].cpu().numpy()
+        carriages = self._joints[self._rows["carriages"], 0].cpu().numpy()
+        places = np.linalg.norm(self._roots[self._on_device(self._actors["bodies"])].cpu().numpy()[:, :, :3], axis=2)
+        waiting = np.ones(places.shape, dtype=bool)
+        worlds, slots = np.nonzero(self._there)
+        waiting[worlds, self._built.active[worlds, slots]] = False
+        nearest = np.where(waiting, places, np.inf).min(axis=1) if places.shape[1] else np.zeros(len(places))
+        return {"tables": tables, "stands": stands, "carriages": carriages, "waiting": nearest.astype(np.float32)}
+
     def settle(self) -> None:
         """Make what was reset visible to the cameras: one physics step that is taken back before the next one."""
         if not self._pending:
             return
         joints, roots = self._joints.clone(), self._roots.clone()
-        self._apply_pending()
+        self._hand_over()
         self._simulate()
         self._refresh()
         self._joints[:], self._roots[:] = joints, roots
@@ -80,24 +143,38 @@ class Worlds:
         """Destroy the simulation."""
         self._gym.destroy_sim(self._sim)
 
-    def _apply_pending(self) -> None:
-        """Hand the states of the worlds that were reset to the physics, each setter once."""
-        if not self._pending:
-            return
+    def _hand_over(self) -> None:
+        """Hand the states of worlds that were reset and of waiting bodies to the physics, each setter once.
+
+        Nothing holds the waiting bodies: each control step puts them back where they wait.
+        """
         worlds = np.array(sorted(self._pending), dtype=np.int64)
         self._pending.clear()
-        robots = self._on_device(self._robots[worlds].astype(np.int32))
-        items = self._on_device(self._items[worlds].reshape(-1).astype(np.int32))
-        # The physics reads the indices after these calls return: they must stay alive until the next reset.
-        self._indices = (robots, items)
+        self._roots[self._waiting_rows] = self._waiting_states
+        actors, there = self._actors, self._there[worlds]
+        moved = (self._slot_actors[worlds][there], actors["tables"][worlds], actors["stands"][worlds].reshape(-1))
+        roots = self._on_device(np.concatenate([self._waiting, *moved]).astype(np.int32))
+        jointed = (actors["robots"][worlds], actors["hinged"][worlds].reshape(-1))
+        joints = self._on_device(np.concatenate(jointed).astype(np.int32))
+        # The physics reads the indices after these calls return: they must stay alive until the next call.
+        self._alive = (roots, joints)
         unwrap = self._gymtorch.unwrap_tensor
-        self._gym.set_dof_state_tensor_indexed(self._sim, unwrap(self._joints), unwrap(robots), len(robots))
-        if len(items):
-            self._gym.set_actor_root_state_tensor_indexed(self._sim, unwrap(self._roots), unwrap(items), len(items))
+        if len(joints):
+            self._gym.set_dof_state_tensor_indexed(self._sim, unwrap(self._joints), unwrap(joints), len(joints))
+        if len(roots):
+            self._gym.set_actor_root_state_tensor_indexed(self._sim, unwrap(self._roots), unwrap(roots), len(roots))
 
     def _simulate(self) -> None:
+        """Take one physics step, against the friction of the fixtures' joints."""
+        if self._built.hinged:
+            rows, dt = self._rows["hinges"], float(self._built.plan["timestep"])
+            speed = self._joints[rows, 1]
+            self._efforts[rows] = resistance(self._torch, speed, self._damping, self._dry, self._inertia, dt)
+            self._gym.set_dof_actuation_force_tensor(self._sim, self._gymtorch.unwrap_tensor(self._efforts))
         self._gym.simulate(self._sim)
         self._gym.fetch_results(self._sim, True)
+        if self._built.hinged:
+            self._gym.refresh_dof_state_tensor(self._sim)
 
     def _refresh(self) -> None:
         self._gym.refresh_dof_state_tensor(self._sim)
@@ -105,41 +182,27 @@ class Worlds:
         self._gym.refresh_net_contact_force_tensor(self._sim)
 
     def _publish(self) -> None:
-        """Copy the state into the shared memory."""
-        joints, shared = self._joints[self._dofs].cpu().numpy(), self._shared
+        """Copy the state into the shared memory; of a slot without an object what the reset said stays."""
+        shared, rows = self._shared, self._rows
+        joints = self._joints[rows["dofs"]].cpu().numpy()
         shared["q"][:], shared["qd"][:] = joints[:, :, 0], joints[:, :, 1]
-        shared["roots"][:] = self._roots[self._item_rows].cpu().numpy()
-        forces = self._contact[self._bodies]
+        found = self._roots[self._slot_rows].cpu().numpy()
+        np.copyto(shared["roots"], found, where=self._there[:, :, None])
+        forces = self._contact[rows["hands"]]
         shared["contact"][:] = self._torch.sqrt((forces * forces).sum(-1)).sum(-1).cpu().numpy()
-
-    def _set_properties(self, world: int, gains: Any, friction: Any) -> None:
-        """Set the servos' gains and the frictions of one world where they changed."""
-        built, gym, env = self._built, self._gym, self._built.envs[world]
-        if not np.array_equal(self._gains[world], gains):
-            self._gains[world] = gains
-            properties = gym.get_actor_dof_properties(env, built.robots[world])
-            places = self._dof_numbers[world] - self._dof_numbers[world].min()
-            properties["stiffness"][places], properties["damping"][places] = gains
-            gym.set_actor_dof_properties(env, built.robots[world], properties)
-        if not np.array_equal(self._frictions[world], friction):
-            self._frictions[world] = friction
-            actors = [built.robots[world], built.tables[world], *built.items[world]]
-            for k, (actor, value) in enumerate(zip(actors, friction)):
-                self._set_friction(env, actor, float(value), PADS if k == 0 else ())
-
-    def _set_friction(self, env: Any, actor: int, value: float, bodies: tuple[str, ...]) -> None:
-        """Set the friction of an actor's shapes: of all, or of those of the named bodies."""
-        gym, shapes = self._gym, self._gym.get_actor_rigid_shape_properties(env, actor)
-        chosen = list(range(len(shapes)))
-        if bodies:
-            ranges = gym.get_actor_rigid_body_shape_indices(env, actor)
-            domain = self._gymapi.DOMAIN_ACTOR
-            places = [ranges[gym.find_actor_rigid_body_index(env, actor, name, domain)] for name in bodies]
-            chosen = [place.start + i for place in places for i in range(place.count)]
-        for index in chosen:
-            shapes[index].friction = value
-        gym.set_actor_rigid_shape_properties(env, actor, shapes)
+        shared["hinges"][:] = self._joints[rows["hinges"], 0].cpu().numpy()
 
     def _on_device(self, array: Any) -> Any:
         """Return a numpy array as a tensor on the simulation's device."""
         return self._torch.from_numpy(np.array(array)).to(self._device)
+
+
+def resistance(torch: Any, speed: Any, damping: Any, dry: Any, inertia: Any, dt: float) -> Any:
+    """Return the efforts, N m or N, with which joints that move at `speed` resist in the next `dt` seconds.
+
+    Isaac Gym's joint friction is a share of the joint's force, no torque, so both resistances are efforts: damping
+    times the speed that it leaves, and dry friction, which brings the joint to a stop at most. Shapes are all alike.
+    """
+    viscous = damping * speed / (1.0 + damping * dt / inertia)
+    stopping = (speed - viscous * dt / inertia) * inertia / dt
+    return -viscous - torch.maximum(torch.minimum(stopping, dry), -dry)

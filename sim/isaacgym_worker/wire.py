@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of everything that crosses the wire: messages, fields and the layout of the shared memory."""
 
 HEADER_LIMIT, PAYLOAD_LIMIT = 2**20, 2**29

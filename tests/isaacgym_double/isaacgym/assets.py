@@ -14,6 +14,7 @@ class Asset:
 
     def __init__(self, options, bodies, joints=(), half=None, mass=None):
         self.options, self.bodies, self.joints, self.half, self.mass = options, bodies, list(joints), half, mass
+        self.links, self.parents = {}, {}
 
     def dof_properties(self):
         properties = np.zeros(len(self.joints), dtype=DOF_PROPERTIES)
@@ -51,7 +52,12 @@ def from_urdf(options, root, name):
     order, moving = [], []
     _walk(base, joints, order, moving)
     bodies = {each: len(links[each].findall("collision")) for each in order}
+    for link in links.values():
+        inertial = link.find("inertial")
+        if inertial is None or float(inertial.find("mass").get("value")) <= 0:
+            raise ValueError("link {} has no mass".format(link.get("name")))
     asset = Asset(options, bodies, moving)
+    asset.links, asset.parents = links, {joint.find("child").get("link"): joint for joint in joints}
     cylinder = links[base].find("collision/geometry/cylinder")
     if len(links) == 1 and cylinder is not None:
         radius = float(cylinder.get("radius"))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from isaacgym import assets
+from isaacgym import assets, physics
 from isaacgym.pictures import draw
 from isaacgym.structures import *  # noqa: F403
 from isaacgym.structures import (
@@ -24,7 +24,8 @@ from isaacgym.structures import (
 )
 
 SIM_PHYSX, UP_AXIS_Z = SimType.SIM_PHYSX, UpAxis.UP_AXIS_Z
-DOF_MODE_POS, DOF_MODE_EFFORT = DofDriveMode.DOF_MODE_POS, DofDriveMode.DOF_MODE_EFFORT
+DOF_MODE_NONE, DOF_MODE_POS = DofDriveMode.DOF_MODE_NONE, DofDriveMode.DOF_MODE_POS
+DOF_MODE_EFFORT = DofDriveMode.DOF_MODE_EFFORT
 DOMAIN_ACTOR, DOMAIN_ENV, DOMAIN_SIM = IndexDomain
 MESH_VISUAL = MeshType.MESH_VISUAL
 IMAGE_COLOR = ImageType.IMAGE_COLOR
@@ -123,7 +124,7 @@ class Gym:
         expect(Transform, pose)
         expect(str, name)
         expect(int, group, filter_bits, segmentation)
-        check(group == len(env.sim.envs) - 1, "worlds must not collide with each other: group is the env's number")
+        check(group >= 0, "worlds must not collide with each other: group is the env's number, or that of none")
         actor = Actor(asset, pose, name, group, filter_bits)
         actor.index = len(env.sim.actors)
         actor.first_dof = sum(len(each.asset.joints) for each in env.sim.actors)
@@ -207,9 +208,13 @@ class Gym:
     def prepare_sim(self, sim, /):
         self._open(sim)
         check(sim.envs, "there is no env")
+        for number, env in enumerate(sim.envs):
+            alone = all(actor.group == number or actor.group >= len(sim.envs) for actor in env.actors)
+            check(alone, "worlds must not collide with each other: group is the env's number, or that of none")
         dofs = sum(len(actor.asset.joints) for actor in sim.actors)
         sim.roots = np.array([actor.start for actor in sim.actors], dtype=np.float32)
         sim.joints, sim.targets = np.zeros((dofs, 2), dtype=np.float32), np.zeros(dofs, dtype=np.float32)
+        sim.efforts, sim.contacts = np.zeros(dofs, dtype=np.float32), physics.Physics(sim)
         sim.forces = np.zeros((self.get_sim_rigid_body_count(sim), 3), dtype=np.float32)
         sim.prepared = sim.fetched = True
         sim.buffers = {}
@@ -272,18 +277,29 @@ class Gym:
         sim.targets = values.reshape(-1).copy()
         return True
 
+    def set_dof_actuation_force_tensor(self, sim, efforts, /):
+        values = self._set(sim, "set_efforts", efforts, sim.efforts.shape)
+        check(np.isfinite(values).all(), "an effort is not finite")
+        sim.efforts = values.reshape(-1).copy()
+        return True
+
     def set_dof_state_tensor_indexed(self, sim, states, indices, count, /):
         values = self._set(sim, "set_dof_state", states, sim.joints.shape)
         for actor in self._indices(sim, indices, count):
             check(actor.asset.joints, f"actor {actor.name} has no joints")
             rows = slice(actor.first_dof, actor.first_dof + len(actor.asset.joints))
             sim.joints[rows] = values[rows]
+            low, high = actor.properties["lower"], actor.properties["upper"]
+            within = (values[rows, 0] >= low - 1e-4) & (values[rows, 0] <= high + 1e-4)
+            check(within.all(), f"a joint of {actor.name} is set beyond its limits")
         return True
 
     def set_actor_root_state_tensor_indexed(self, sim, states, indices, count, /):
         values = self._set(sim, "set_root_state", states, sim.roots.shape)
         for actor in self._indices(sim, indices, count):
-            check(not actor.asset.options.fix_base_link, f"actor {actor.name} is fixed and cannot be moved")
+            # NVIDIA's own tasks move fixed actors of one body (a bolt, a bucket) and none with joints.
+            fixed = actor.asset.options.fix_base_link and len(actor.asset.bodies) > 1
+            check(not fixed, f"actor {actor.name} is fixed, has links, and cannot be moved")
             norm = np.linalg.norm(values[actor.index, 3:7])
             check(abs(norm - 1) < 1e-3, "a root rotation is no unit quaternion")
             sim.roots[actor.index] = values[actor.index]
@@ -298,38 +314,8 @@ class Gym:
             tensor.values()
         sim.alive, sim.called = [], set()
         sim.fetched = sim.stepped_graphics = sim.rendered = False
-        for env in sim.envs:
-            self._advance(sim, env)
-
-    def _advance(self, sim, env):
-        """Drives bring joints towards their targets in the first order; free bodies fall onto the table."""
-        dt = sim.params.dt
-        (top,) = [a.start[2] + a.asset.half[2] for a in env.actors if a.name == "table"]
-        for actor in env.actors:
-            if actor.asset.joints:
-                self._drive(sim, actor, dt)
-            elif not actor.asset.options.fix_base_link:
-                self._fall(sim, actor, dt, top)
-
-    def _drive(self, sim, actor, dt):
-        properties = actor.properties
-        check((properties["driveMode"] == DOF_MODE_POS).all(), "position targets need DOF_MODE_POS")
-        rows = slice(actor.first_dof, actor.first_dof + len(properties))
-        now = sim.joints[rows, 0].astype(np.float64)
-        rate = properties["stiffness"] / np.maximum(properties["damping"], 1e-9)
-        target = np.clip(sim.targets[rows], properties["lower"], properties["upper"])
-        after = now + (target - now) * (1.0 - np.exp(-rate * dt))
-        sim.joints[rows, 1] = (after - now) / dt
-        sim.joints[rows, 0] = after
-
-    def _fall(self, sim, actor, dt, top):
-        state, half = sim.roots[actor.index], actor.asset.half[2]
-        state[9] += sim.params.gravity.z * dt
-        state[:3] += state[7:10] * dt
-        resting = state[2] <= top + half and abs(state[0] - 0.55) < 0.4 and abs(state[1]) < 0.6
-        if resting:
-            state[2], state[7:] = top + half, 0.0
-        sim.forces[actor.first_body] = (0.0, 0.0, -actor.asset.mass * sim.params.gravity.z if resting else 0.0)
+        sim.contacts.advance()
+        sim.efforts = np.zeros_like(sim.efforts)
 
     def fetch_results(self, sim, wait, /):
         expect(bool, wait)

@@ -22,6 +22,8 @@ def draw(sim, env, camera):
     for actor in env.actors:
         if actor.asset.joints or actor.asset.options.fix_base_link:
             continue
+        if sim.roots[actor.index, 2] < -0.92:
+            continue  # Below the floor.
         offset = sim.roots[actor.index, :3] - camera["position"]
         depth = float(offset @ forward)
         if depth <= properties.near_plane:

@@ -40,6 +40,18 @@ def sqrt(tensor):
     return np.sqrt(tensor)
 
 
+def zeros_like(tensor):
+    return np.zeros_like(tensor)
+
+
+def minimum(a, b):
+    return np.minimum(a, b)
+
+
+def maximum(a, b):
+    return np.maximum(a, b)
+
+
 class cuda:
     @staticmethod
     def is_available():
