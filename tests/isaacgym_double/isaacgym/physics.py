@@ -33,13 +33,14 @@ class Physics:
         ]
 
     def advance(self):
-        before = [grip.hand() for grip in self.grips]
+        for grip in self.grips:
+            grip.remember()
         self.sim.forces[:] = 0.0
         for actor in self.jointed:
             self._move_joints(actor)
         self._fall()
-        for grip, hand in zip(self.grips, before):
-            grip.hold(hand)
+        for grip in self.grips:
+            grip.hold()
 
     def _move_joints(self, actor):
         """Move driven joints towards their targets, the others by their efforts."""
@@ -91,18 +92,30 @@ class Grip:
         bodies = list(robot.asset.bodies)
         self.pads = [robot.first_body + bodies.index(name) for name in ("left_pad", "right_pad")]
 
-    def hand(self):
+    def _joints(self):
+        first = self.robot.first_dof
+        return self.sim.joints[first : first + len(self.robot.asset.joints), 0]
+
+    def remember(self):
+        """Keep joints and bodies as they are before they move."""
+        self.before = self._joints().copy()
+        self.places = {id(actor): self.sim.roots[actor.index, :7].copy() for actor in self.others}
+
+    def hand(self, positions):
         """Return the hand's pose (4, 4) with the origin between the fingertips."""
-        first, sim = self.robot.first_dof, self.sim
-        pose = self.chain.pose(sim.joints[first : first + len(self.robot.asset.joints), 0])
+        pose = self.chain.pose(positions)
         pose[:3, 3] += 0.1034 * pose[:3, 2]
         return pose
 
-    def hold(self, before):
+    def hold(self):
         """Stop the fingers at a body between them; one that both press moves with the hand."""
-        now, across = self.hand(), None
+        if self.sim.targets[self.fingers].min() > 0.039:
+            return  # Open fingers press nothing.
+        now, across = self.hand(self._joints()), None
         for actor in self.others:
             state = self.sim.roots[actor.index]
+            if np.abs(state[:3] - now[:3, 3]).max() > 0.2:
+                continue
             turned = kinematics.matrix(state[3:7])
             place = now[:3, :3].T @ (state[:3] - now[:3, 3])
             reach = np.abs(now[:3, :3].T @ turned) @ actor.asset.half
@@ -124,13 +137,11 @@ class Grip:
             self.sim.forces[pad] = sign * push * now[:3, 1]
             pressed += 1
         if pressed == 2:
-            self._carry(actor, now @ np.linalg.inv(before))
+            self._carry(actor, now @ np.linalg.inv(self.hand(self.before)))
 
     def _carry(self, actor, motion):
-        state = self.sim.roots[actor.index]
-        fallen = state[9] * self.dt  # What falling has moved it in this step is undone.
-        place = motion[:3, :3] @ (state[:3] - (0.0, 0.0, fallen)) + motion[:3, 3]
-        state[7:10] = (place - state[:3] + (0.0, 0.0, fallen)) / self.dt
-        state[:3] = place
-        state[3:7] = kinematics.quaternion(motion[:3, :3] @ kinematics.matrix(state[3:7]))
-        state[9] = 0.0
+        """Move a body from where it was before this step as the hand has moved."""
+        state, before = self.sim.roots[actor.index], self.places[id(actor)]
+        place = motion[:3, :3] @ before[:3] + motion[:3, 3]
+        state[3:7] = kinematics.quaternion(motion[:3, :3] @ kinematics.matrix(before[3:7]))
+        state[:3], state[7:10], state[10:] = place, (place - before[:3]) / self.dt, 0.0
