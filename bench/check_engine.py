@@ -14,8 +14,9 @@ from rich.text import Text
 
 from bench.checklist import CheckRow, Finding, Verdict, row
 from bench.engine_checks import CHECKS, Pair
-from bench.engine_scene import HOLD, SCENE, start
-from sim.engine import ENGINES, make_engine
+from bench.engine_scene import FURNISHED, HOLD, SCENE, announce, start
+from bench.furnished_checks import FURNISHED_CHECKS
+from sim.engine import ENGINES, Engine, make_engine
 from sim.errors import UserError, unknown
 
 REFERENCE = "mujoco"
@@ -70,6 +71,9 @@ _STYLE: dict[Verdict, str] = {"pass": "green", "fail": "red", "skip": "yellow", 
 PREFLIGHTS: dict[str, str] = {"isaacgym": "bench.isaacgym_preflight:preflight"}
 """Engine -> "module:function" that looks at what the engine needs outside this interpreter, before it is started."""
 
+PLACED: dict[str, str] = {"isaacgym": "bench.isaacgym_preflight:placed"}
+"""Engine whose physics can be asked where it has fixtures and waiting bodies -> "module:function" that does."""
+
 CAMERAS: dict[str, str] = {"isaacgym": "bench.isaacgym_preflight:camera_frame"}
 """Engine that draws frames of its own -> "module:function" that compares one with our own renderer's."""
 
@@ -85,18 +89,26 @@ def check_engine(config: CheckEngineConfig) -> CheckEngineResult:
         rows.append(CheckRow("engine", "starts", str(error), "fail"))
         return CheckEngineResult(False, config.engine, "unknown", "unknown", tuple(rows))
     made = engine.capabilities
-    reference = make_engine(REFERENCE, SCENE, n=WORLDS)
-    try:
-        pair = Pair(engine, reference)
-        for name, check in CHECKS.items():
-            rows.extend(_run(name, check, pair))
-    finally:
-        engine.close()
-        reference.close()
-    rows.extend(_extra(CAMERAS, config.engine))
+    rows.extend(_compared(engine, CHECKS))
+    furnished = make_engine(config.engine, FURNISHED, n=WORLDS)
+    announce(furnished)
+    rows.extend(_compared(furnished, FURNISHED_CHECKS))
+    for table in (PLACED, CAMERAS):
+        rows.extend(_extra(table, config.engine))
     rows.extend(_throughput(config, made.max_worlds))
     ok = all(each.verdict != "fail" for each in rows)
     return CheckEngineResult(ok, made.name, made.version, made.device, tuple(rows))
+
+
+def _compared(engine: Engine, checks: Mapping[str, Callable[[Pair], Iterable[Finding]]]) -> Iterator[CheckRow]:
+    """Run the checks of one scene beside the reference, and close both engines."""
+    reference = make_engine(REFERENCE, engine.scene, n=engine.n)
+    try:
+        for name, check in checks.items():
+            yield from _run(name, check, Pair(engine, reference))
+    finally:
+        engine.close()
+        reference.close()
 
 
 def _extra(table: Mapping[str, str], engine: str) -> Iterator[CheckRow]:

@@ -29,12 +29,14 @@ class Pair:
         start(self.reference, episode=episode)
 
 
-def _below(what: str, value: float, limit: float, unit: str) -> Finding:
+def below(what: str, value: float, limit: float, unit: str) -> Finding:
+    """Return the finding that a number is at most `limit`."""
     passed = bool(np.isfinite(value) and value <= limit)
     return Finding(what, f"<= {limit:g} {unit}", f"{value:.3g} {unit}", passed)
 
 
-def _largest(a: object, b: object) -> float:
+def largest(a: object, b: object) -> float:
+    """Return the largest difference between two arrays."""
     return float(np.abs(host(a) - host(b)).max())
 
 
@@ -42,15 +44,15 @@ def initial_poses(pair: Pair) -> Iterator[Finding]:
     """Compare the start states; they involve no dynamics, so frames, units and joint order must agree exactly."""
     pair.start()
     ours, theirs = pair.engine.state(), pair.reference.state()
-    yield _below("joints", _largest(ours.q, theirs.q), 1e-4, "rad")
-    yield _below("TCP", _largest(ours.tcp[:, :3], theirs.tcp[:, :3]), 1e-4, "m")
+    yield below("joints", largest(ours.q, theirs.q), 1e-4, "rad")
+    yield below("TCP", largest(ours.tcp[:, :3], theirs.tcp[:, :3]), 1e-4, "m")
     for item in SCENE.objects:
         name = item.name
-        yield _below(name, _largest(ours.poses[name][:, :3], theirs.poses[name][:, :3]), 1e-4, "m")
-        yield _below(f"{name} half size", _largest(ours.half_sizes[name], theirs.half_sizes[name]), 1e-4, "m")
-    yield _below("table", _largest(ours.table, theirs.table), 1e-4, "m")
-    yield _below("gripper opening", _largest(ours.opening, theirs.opening), 1e-4, "m")
-    yield _below("drawing positions", _largest(pair.engine.positions(), pair.reference.positions()), 1e-4, "m or rad")
+        yield below(name, largest(ours.poses[name][:, :3], theirs.poses[name][:, :3]), 1e-4, "m")
+        yield below(f"{name} half size", largest(ours.half_sizes[name], theirs.half_sizes[name]), 1e-4, "m")
+    yield below("table", largest(ours.table, theirs.table), 1e-4, "m")
+    yield below("gripper opening", largest(ours.opening, theirs.opening), 1e-4, "m")
+    yield below("drawing positions", largest(pair.engine.positions(), pair.reference.positions()), 1e-4, "m or rad")
 
 
 def quaternion_order(pair: Pair) -> Iterator[Finding]:
@@ -61,10 +63,10 @@ def quaternion_order(pair: Pair) -> Iterator[Finding]:
         quaternion = host(state.poses[item.name])[:, 3:]
         turn = np.array([float(np.asarray(each[f"{item.name}.yaw"])) for each in values])
         asked = np.stack([np.cos(turn / 2), 0 * turn, 0 * turn, np.sin(turn / 2)], axis=1)
-        yield _below(f"{item.name} wxyz", float(_angle(quaternion, asked).max()), 1e-3, "rad")
+        yield below(f"{item.name} wxyz", float(_angle(quaternion, asked).max()), 1e-3, "rad")
     moved = host(state.tcp)[:, 3:]
     start(pair.reference, episode=1)
-    yield _below("TCP wxyz", float(_angle(moved, host(pair.reference.state().tcp)[:, 3:]).max()), 1e-3, "rad")
+    yield below("TCP wxyz", float(_angle(moved, host(pair.reference.state().tcp)[:, 3:]).max()), 1e-3, "rad")
 
 
 def _angle(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -103,7 +105,7 @@ def joint_velocity(pair: Pair) -> Iterator[Finding]:
     for each in (pair.engine, pair.reference):
         repeated(each, action, steps=3)
         rates.append(host(each.state().qd))
-    yield _below("while moving", _largest(*rates), 0.15, "rad/s")
+    yield below("while moving", largest(*rates), 0.15, "rad/s")
 
 
 def gripper(pair: Pair) -> Iterator[Finding]:
@@ -112,9 +114,9 @@ def gripper(pair: Pair) -> Iterator[Finding]:
     closed, opened = HOLD.copy(), HOLD.copy()
     closed[6] = 0.0
     repeated(pair.engine, closed, steps=15)
-    yield _below("closed by 0", float(host(pair.engine.state().opening).max()), 0.005, "m")
+    yield below("closed by 0", float(host(pair.engine.state().opening).max()), 0.005, "m")
     repeated(pair.engine, opened, steps=15)
-    yield _below(
+    yield below(
         "opened by 1, short of 0.08 m", float(np.abs(host(pair.engine.state().opening) - 0.08).max()), 5e-3, "m"
     )
 
@@ -127,7 +129,7 @@ def rest(pair: Pair) -> Iterator[Finding]:
     for item in SCENE.objects:
         height = host(state.poses[item.name])[:, 2] - host(state.table)
         half = host(state.half_sizes[item.name])[:, 2]
-        yield _below(f"{item.name} above the table", float(np.abs(height - half).max()), 1e-3, "m")
+        yield below(f"{item.name} above the table", float(np.abs(height - half).max()), 1e-3, "m")
 
 
 def grasp(pair: Pair) -> Iterator[Finding]:
@@ -145,7 +147,7 @@ def grasp(pair: Pair) -> Iterator[Finding]:
         engine.step(_towards_cube(engine, open_gripper=step < 20))
     state = engine.state()
     width = 2 * host(state.half_sizes["cube"])[:, 1]
-    yield _below("opening against the cube's width", float(np.abs(host(state.opening) - width).max()), 3e-3, "m")
+    yield below("opening against the cube's width", float(np.abs(host(state.opening) - width).max()), 3e-3, "m")
     force = float(host(state.contact).min())
     yield Finding("contact force", ">= 5 N", f"{force:.1f} N", force >= 5.0)
     lift = HOLD.copy()
@@ -177,7 +179,7 @@ def neighbours(pair: Pair) -> Iterator[Finding]:
     engine.reset(np.array([2]), [world_values(2, episode=3)])
     after = host(engine.positions())
     others = np.delete(np.abs(after - before), 2, axis=0)
-    yield _below("moved by another's reset", float(others.max()), 1e-6, "m or rad")
+    yield below("moved by another's reset", float(others.max()), 1e-6, "m or rad")
     wrong = ", ".join(str(world) for world in np.flatnonzero(host(engine.diverged())))
     yield Finding("diverged worlds", "none", wrong or "none", not wrong)
 

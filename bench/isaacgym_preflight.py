@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.checklist import CheckRow, Finding, row
-from bench.engine_scene import NOMINAL, SCENE
+from bench.engine_checks import below, largest
+from bench.engine_scene import FURNISHED, HOLD, NOMINAL, SCENE, announce, furnish
 from sim.errors import UserError
 from sim.isaacgym_python import Installed, ask_interpreter, find_interpreter
+from sim.mjcf import TABLE_HALF
 
 WORKER_PYTHON = "3.8"
 """The newest Python that Isaac Gym Preview 4 has binaries for; the worker is written for it."""
@@ -48,6 +50,31 @@ def versions(installed: Installed) -> Iterator[CheckRow]:
     old = installed.capability <= NEWEST_CAPABILITY
     note = "" if old else "; newer than the kernels of Preview 4 (CUDA 11)"
     yield CheckRow("GPU", "an NVIDIA GPU", f"{installed.gpu}, capability {capability}{note}", "pass" if old else "info")
+
+
+def placed() -> Iterator[CheckRow]:
+    """Ask the physics itself where it has tables, fixtures and waiting bodies after an episode's first step."""
+    from sim import isaacgym_border as border
+    from sim.isaacgym_engine import IsaacGymEngine
+
+    engine = IsaacGymEngine(FURNISHED, n=4)
+    try:
+        announce(engine)
+        for episode in range(2):
+            values = furnish(engine, episode=episode)
+            engine.step(np.tile(HOLD, (engine.n, 1)))
+        where = engine.where()
+    finally:
+        engine.close()
+    wanted = [border.starts(FURNISHED, [each]) for each in values]
+    height = np.array([float(np.asarray(each["table.height"])) for each in values])
+    top = where["tables"][:, 2] + TABLE_HALF[2]
+    yield row("placed", below("tables", largest(top, height), 1e-4, "m"))
+    for name, what in (("stands", "fixtures"), ("carriages", "fixtures with a joint")):
+        asked = np.concatenate([each[name] for each in wanted])
+        yield row("placed", below(what, largest(where[name][..., :7], asked[..., :7]), 1e-3, "m"))
+    nearest = float(where["waiting"].min())
+    yield row("placed", Finding("waiting bodies", ">= 5 m away", f"{nearest:.1f} m", nearest >= 5.0))
 
 
 def camera_frame() -> Iterator[CheckRow]:

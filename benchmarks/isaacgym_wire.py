@@ -1,6 +1,6 @@
 """How long a control step of the Isaac Gym engine takes in transfer and in the controller, without any physics.
 
-Usage: python benchmarks/isaacgym_wire.py [worlds ...]
+Usage: python benchmarks/isaacgym_wire.py [--task TASK] [worlds ...]
 
 The other side is a process of this interpreter that answers each step as the worker does: it reads the targets from the
 shared memory and writes as many state arrays into it, and moves nothing. What is measured is all that the wire costs.
@@ -8,6 +8,7 @@ shared memory and writes as many state arrays into it, and moves nothing. What i
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import socket
@@ -16,11 +17,15 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")  # Small matrices gain nothing from threads, and wait for them on a busy machine.
+
+import numpy as np  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from sim.isaacgym_border import hinged  # noqa: E402
 from sim.isaacgym_mirror import Mirror  # noqa: E402
 from sim.isaacgym_worker import layout, wire  # noqa: E402
 from tasks.catalogue import load_task  # noqa: E402
@@ -32,8 +37,8 @@ import socket, sys
 sys.path.insert(0, {root!r})
 import numpy as np
 from sim.isaacgym_worker import layout, wire
-stream, shared = socket.socket(fileno={control}), layout.attach({memory}, {worlds}, {objects})
-state = {{name: np.zeros(shape, np.float32) for name, shape in layout.shapes({worlds}, {objects}).items()}}
+stream, shared = socket.socket(fileno={control}), layout.attach({memory}, {worlds}, {objects}, {hinges})
+state = {{name: np.zeros(shape, np.float32) for name, shape in layout.shapes({worlds}, {objects}, {hinges}).items()}}
 state["q"][:] = {home}
 state["roots"][..., 6] = 1.0
 wire.send(stream, {{}})
@@ -43,24 +48,23 @@ while True:
     except wire.Closed:
         break
     state["targets"][:] = shared["targets"]
-    for name in ("q", "qd", "roots", "contact"):
+    for name in ("q", "qd", "roots", "contact", "hinges"):
         shared[name][:] = state[name]
     wire.send(stream, {{}})
 """
 
 
-def measure(worlds: int) -> dict[str, list[float]]:
+def measure(worlds: int, task: str) -> dict[str, list[float]]:
     """Return ms per control step, median and lowest tenth of REPEATS, of the wire and of the client's part."""
-    scene = load_task("lift_cube").scene
-    objects = len(scene.objects)
+    scene = load_task(task).scene
+    objects, hinges = len(scene.objects), len(hinged(scene))
     memory = os.memfd_create("demomill-benchmark")
-    os.ftruncate(memory, layout.size(worlds, objects))
-    shared = layout.attach(memory, worlds, objects)
+    os.ftruncate(memory, layout.size(worlds, objects, hinges))
+    shared = layout.attach(memory, worlds, objects, hinges)
     ours, theirs = socket.socketpair()
     home = [*scene.home, 0.04, 0.04]
-    code = ECHO.format(
-        root=str(ROOT), control=theirs.fileno(), memory=memory, worlds=worlds, objects=objects, home=home
-    )
+    counts = {"worlds": worlds, "objects": objects, "hinges": hinges}
+    code = ECHO.format(root=str(ROOT), control=theirs.fileno(), memory=memory, home=home, **counts)
     with subprocess.Popen([sys.executable, "-c", code], pass_fds=(theirs.fileno(), memory)) as process:
         theirs.close()
         wire.receive(ours)
@@ -74,7 +78,7 @@ def measure(worlds: int) -> dict[str, list[float]]:
             shared["targets"][:] = targets
             wire.send(ours, {"op": "step"})
             wire.receive(ours)
-            taken = {name: shared[name].copy() for name in ("q", "qd", "roots", "contact")}
+            taken = {name: shared[name].copy() for name in ("q", "qd", "roots", "contact", "hinges")}
             seconds["transfer"].append(time.perf_counter() - began)
             began = time.perf_counter()
             mirror.read_step(taken)
@@ -86,5 +90,9 @@ def measure(worlds: int) -> dict[str, list[float]]:
 
 
 if __name__ == "__main__":
-    for count in [int(word) for word in sys.argv[1:]] or [64, 1024, 4096, 16384]:
-        print(json.dumps({"worlds": count, **measure(count)}))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--task", default="lift_cube-v1")
+    parser.add_argument("worlds", nargs="*", type=int, default=[64, 1024, 4096, 16384])
+    options = parser.parse_args()
+    for count in options.worlds:
+        print(json.dumps({"task": options.task, "worlds": count, **measure(count, options.task)}))

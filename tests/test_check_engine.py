@@ -12,6 +12,7 @@ import demomill
 from bench import check_engine as checklist
 from bench.check_engine import CheckEngineConfig, check_engine
 from bench.checklist import Finding
+from bench.furnished_checks import FURNISHED_CHECKS
 from sim.errors import UserError
 from sim.mujoco_engine import MujocoEngine
 from sim.rotations import wxyz_to_xyzw
@@ -25,7 +26,7 @@ def failed(rows) -> set[str]:
 def broken(monkeypatch):
     """Check a MuJoCo engine whose state passes through a faulty conversion."""
 
-    def run(mistake) -> set[str]:
+    def run(mistake, *, furnished: tuple[str, ...] = ()) -> set[str]:
         class Broken(MujocoEngine):
             def state(self):
                 return mistake(super().state())
@@ -36,6 +37,10 @@ def broken(monkeypatch):
 
         monkeypatch.setattr(checklist, "make_engine", make)
         monkeypatch.setattr(checklist, "ENGINES", {"under test": ""})
+        chosen = {name: check for name, check in FURNISHED_CHECKS.items() if name in furnished}
+        monkeypatch.setattr(checklist, "FURNISHED_CHECKS", chosen)
+        if furnished:
+            monkeypatch.setattr(checklist, "CHECKS", {})
         result = check_engine(CheckEngineConfig("under test", worlds=()))
         assert result.ok == (not failed(result.rows))
         return failed(result.rows)
@@ -78,6 +83,34 @@ def test_half_an_opening_is_found(broken):
     assert {"initial poses", "gripper"} <= broken(lambda state: replace(state, opening=state.opening / 2))
 
 
+def test_an_object_that_is_said_to_be_there_is_found(broken):
+    def everywhere(state):
+        return replace(state, present={name: np.ones_like(there) for name, there in state.present.items()})
+
+    assert broken(everywhere, furnished=("slots",)) == {"slots"}
+
+
+def test_a_shape_that_is_another_is_found(broken):
+    def boxes(state):
+        return replace(state, shapes={name: np.zeros_like(shape) for name, shape in state.shapes.items()})
+
+    assert broken(boxes, furnished=("slots",)) == {"slots"}
+
+
+def test_fixtures_that_nobody_tells_are_found(broken):
+    def silent(state):
+        return replace(state, fixtures={}, joints={})
+
+    assert broken(silent, furnished=("fixtures", "door")) == {"fixtures", "door"}
+
+
+def test_a_door_that_does_not_turn_is_found(broken):
+    def stuck(state):
+        return replace(state, joints={name: 0 * angle for name, angle in state.joints.items()})
+
+    assert broken(stuck, furnished=("door",)) == {"door"}
+
+
 def test_an_engine_that_cannot_start_is_one_failed_row(monkeypatch):
     def refuse(name, scene, *, n):
         raise UserError("It is not installed.")
@@ -101,5 +134,6 @@ def test_the_verb_prints_json_and_says_by_its_status(capsys, monkeypatch):
     answer = json.loads(capsys.readouterr().out)
     assert answer["ok"] is True
     assert {"check", "expected", "got", "verdict"} == set(answer["rows"][0])
+    monkeypatch.setattr(checklist, "FURNISHED_CHECKS", {})
     monkeypatch.setattr(checklist, "CHECKS", {"sure": lambda pair: [Finding("", "a", "b", False)]})
     assert demomill.main(words) == 2

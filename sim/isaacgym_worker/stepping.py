@@ -38,8 +38,16 @@ class Worlds:
         inertia = np.array([[float(each["inertia"]) for each in built.hinged]] * built.count, dtype=np.float32)
         self._inertia = self._on_device(inertia)
         self._damping, self._dry = torch.zeros_like(self._inertia), torch.zeros_like(self._inertia)
+        self._there = built.active >= 0
+        self._slot_actors = np.zeros(built.active.shape, dtype=np.int64)
+        bodies = self._actors["bodies"]
+        self._waits = np.ones(bodies.shape, dtype=bool)
+        places = np.zeros((*bodies.shape, 13), dtype=np.float32)
+        places[:, :, :3] = np.array([parked_place(k) for k in range(bodies.shape[1])]).reshape(-1, 3)
+        places[:, :, 6] = 1.0
+        self._places = self._on_device(places.reshape(-1, 13))
         self._refresh()
-        self._note_slots()
+        self._note_slots(np.arange(built.count))
 
     def reset(
         self, ids: Any, joints: Any, slots: Any, roots: Any, table: Any, gains: Any, friction: Any, **fixtures: Any
@@ -57,7 +65,7 @@ class Worlds:
         self._place_joints(rows, self._rows["hinges"], np.zeros(fixtures["carriages"].shape[:2], dtype=np.float32))
         self._damping[rows], self._dry[rows] = (self._on_device(fixtures["resistance"][:, :, k]) for k in range(2))
         self._built.active[ids] = slots
-        self._note_slots()
+        self._note_slots(np.array(ids, dtype=np.int64))
         there = slots >= 0
         self._roots[self._on_device(self._slot_actors[ids][there])] = self._on_device(roots[there])
         self._roots[self._rows["stands"][rows]] = self._on_device(fixtures["stands"])
@@ -84,23 +92,20 @@ class Worlds:
         states[:, 6] = 1.0
         self._roots[self._on_device(self._actors["tables"][ids])] = self._on_device(states)
 
-    def _note_slots(self) -> None:
-        """Look up the actors in the slots, and who waits where."""
-        built, bodies = self._built, self._actors["bodies"]
-        self._there = built.active >= 0
-        columns = np.where(self._there, built.active, 0)
-        none = np.zeros(columns.shape, dtype=np.int64)
-        self._slot_actors = np.take_along_axis(bodies, columns, axis=1) if bodies.shape[1] else none
+    def _note_slots(self, ids: Any) -> None:
+        """Look up the actors in the slots of these worlds, and all who wait."""
+        columns = self._built.active[ids]
+        self._there[ids] = columns >= 0
+        if self._waits.shape[1]:
+            found = np.take_along_axis(self._actors["bodies"][ids], np.where(columns < 0, 0, columns), axis=1)
+            self._slot_actors[ids] = found
         self._slot_rows = self._on_device(self._slot_actors)
-        waiting = np.ones(bodies.shape, dtype=bool)
-        worlds, slots = np.nonzero(self._there)
-        waiting[worlds, built.active[worlds, slots]] = False
-        places = np.zeros((bodies.shape[1], 13), dtype=np.float32)
-        places[:, :3] = np.array([parked_place(k) for k in range(bodies.shape[1])]).reshape(-1, 3)
-        places[:, 6] = 1.0
-        self._waiting = bodies[waiting]
-        self._waiting_rows = self._on_device(self._waiting)
-        self._waiting_states = self._on_device(places[np.nonzero(waiting)[1]])
+        self._waits[ids] = True
+        worlds, slots = np.nonzero(columns >= 0)
+        self._waits[ids[worlds], columns[worlds, slots]] = False
+        flat = np.flatnonzero(self._waits)
+        self._waiting = self._actors["bodies"].reshape(-1)[flat]
+        self._waiting_rows, self._waiting_places = self._on_device(self._waiting), self._on_device(flat)
 
     def step(self) -> None:
         """Advance all worlds by one control step towards the targets in the shared memory."""
@@ -122,10 +127,7 @@ class Worlds:
         stands = self._roots[self._rows["stands"]].cpu().numpy()
         carriages = self._joints[self._rows["carriages"], 0].cpu().numpy()
         places = np.linalg.norm(self._roots[self._on_device(self._actors["bodies"])].cpu().numpy()[:, :, :3], axis=2)
-        waiting = np.ones(places.shape, dtype=bool)
-        worlds, slots = np.nonzero(self._there)
-        waiting[worlds, self._built.active[worlds, slots]] = False
-        nearest = np.where(waiting, places, np.inf).min(axis=1) if places.shape[1] else np.zeros(len(places))
+        nearest = np.where(self._waits, places, np.inf).min(axis=1) if places.shape[1] else np.zeros(len(places))
         return {"tables": tables, "stands": stands, "carriages": carriages, "waiting": nearest.astype(np.float32)}
 
     def settle(self) -> None:
@@ -150,7 +152,7 @@ class Worlds:
         """
         worlds = np.array(sorted(self._pending), dtype=np.int64)
         self._pending.clear()
-        self._roots[self._waiting_rows] = self._waiting_states
+        self._roots[self._waiting_rows] = self._places[self._waiting_places]
         actors, there = self._actors, self._there[worlds]
         moved = (self._slot_actors[worlds][there], actors["tables"][worlds], actors["stands"][worlds].reshape(-1))
         roots = self._on_device(np.concatenate([self._waiting, *moved]).astype(np.int32))
