@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 OUT_OF_REACH = 2.0
 """An object farther than this from the robot's base, m, has been thrown; the episode ends."""
 
-STOCK, STOCK_SEED = 1024, 1023
-"""Episodes, and their seed in the train split, whose values tell an engine what it must have in stock."""
-
 MAX_LATENCY = 4
 """Most control steps that an action can be late."""
 
@@ -87,16 +84,15 @@ class TaskEnv:
         self._state = engine.state()
         width = task.privileged(self._state).shape[1]
         self._observation_noise = np.zeros((self.n, task.horizon + 1, width))
-        if isinstance(engine, Keeping):
-            engine.stock([self._drawn(episode_seed("train", STOCK_SEED, i)) for i in range(STOCK)])
+        if isinstance(engine, Keeping):  # It hears what episodes may ask for, from those of a seed of its own.
+            engine.stock([self._drawn(episode_seed("train", 1023, i)) for i in range(1024)])
         self.last_errors: dict[int, str] = {}
 
     def reset(self, ids: Ids, seeds: Sequence[int]) -> None:
         """Begin the episode of `seeds[k]` in world `ids[k]`."""
         values = []
         for world, seed in zip(ids, seeds, strict=True):
-            drawn = self._drawn(seed)
-            drawn |= self._fixed(int(world), drawn)
+            drawn = (wanted := self._drawn(seed)) | self._fixed(int(world), wanted)
             values.append(drawn)
             self._seeds[world], self._sentences[world] = seed, None
             self._latency[world] = latency(drawn["action.latency"])
@@ -109,11 +105,11 @@ class TaskEnv:
 
     def _drawn(self, seed: int) -> dict[str, Value]:
         """Return every physical value of an episode, as it is drawn."""
-        return {**self._nominal, **self.task.draw(seed, preset=self._preset, visual=False)}
+        return self._nominal | self.task.draw(seed, preset=self._preset, visual=False)
 
-    def _fixed(self, world: int, values: Values) -> Values:
+    def _fixed(self, world: int, values: Values) -> dict[str, Value]:
         """Return what `world` has in the place of some drawn values; nothing in most engines."""
-        return self.engine.fixed_values(world, values) if isinstance(self.engine, Keeping) else {}
+        return dict(self.engine.fixed_values(world, values)) if isinstance(self.engine, Keeping) else {}
 
     def _draw_noise(self, world: int, seed: int, values: dict[str, Value]) -> None:
         """Draw the whole episode's actuation and observation noise at once, each from its own stream."""
@@ -216,7 +212,7 @@ class TaskEnv:
     def draw(self, world: int) -> dict[str, Any]:
         """Return every value that the episode in `world` drew, visual ones included."""
         drawn = self.task.draw(self._seeds[world], preset=self._preset)
-        return {**drawn, **self._fixed(world, {**self._nominal, **drawn})}
+        return drawn | self._fixed(world, self._nominal | drawn)
 
     def snapshot(self, ids: Ids) -> dict[str, NDArray[np.float64]]:
         """Return measurements of these worlds: TCP pose, joints, positions, contact force, objects' positions."""
