@@ -45,6 +45,7 @@ VERBS = (
     Verb("tasks", "policies.task_list:list_tasks", "the catalogue: tasks, instructions, twins, shipped experts"),
     Verb("train-expert", "policies.train_expert:train_expert", "train a PPO expert on randomized worlds", "task"),
     Verb("evaluate-expert", "policies.evaluate_expert:evaluate_expert", "measure an expert's success", "task"),
+    Verb("transfer", "bench.transfer:transfer", "experts on other engines: success, engine x engine", "experts"),
     Verb("generate", "datagen.several:generate_job", "make filtered demonstrations (RLDS)", job=True),
     Verb("inspect", "datagen.inspection.inspect_dataset:inspect_dataset", "what is in an RLDS dataset", "dataset"),
     Verb("verify", "datagen.verify:verify", "whether a dataset is what it says, byte for byte", "dataset"),

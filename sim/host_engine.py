@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.engine import Engine, Values
+from sim.engine import Drawing, Engine, Values
+from sim.errors import UserError
 from sim.state import State
 
 
@@ -45,6 +46,14 @@ class HostEngine:
     def positions(self) -> NDArray[np.float64]:
         """Return the generalized positions (n, nq)."""
         return self.inner.positions()
+
+    def render(self, ids: NDArray[np.intp], values: Sequence[Values], *, camera: str = "image") -> NDArray[np.uint8]:
+        """Return frames (k, size, size, 3), RGB, of worlds as `values` make them look."""
+        if not isinstance(self.inner, Drawing):
+            raise UserError(
+                f"The engine {self.capabilities.name!r} draws no frames of its own. Use sim.renderer.Renderer."
+            )
+        return self.inner.render(ids, values, camera=camera)
 
     def close(self) -> None:
         """Close the engine behind."""

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import warp as wp
 from numpy.typing import NDArray
 
 from sim import panda
@@ -23,6 +22,9 @@ from sim.model_values import start_positions
 from sim.rotations import from_matrix, rotate
 from sim.scene import Scene
 from sim.state import Array, State
+from sim.warp_device import chosen_device
+from sim.warp_facts import DeviceFacts
+from sim.warp_renderer import WarpRenderer
 from sim.warp_worlds import WarpWorlds
 
 ARM, FINGERS = 7, 2
@@ -48,8 +50,19 @@ class Moment(NamedTuple):
 class WarpEngine:
     """n worlds of one scene on one device. `threads` means nothing here: a GPU has its own, the CPU device uses one."""
 
-    def __init__(self, scene: Scene, *, n: int, threads: int | None = None, device: str | None = None) -> None:
-        """Build the worlds on `device`: "cuda:0", "cpu" ...; by default the first NVIDIA GPU, else the CPU."""
+    def __init__(
+        self,
+        scene: Scene,
+        *,
+        n: int,
+        threads: int | None = None,
+        device: str | None = None,
+        frame_size: int | None = None,
+    ) -> None:
+        """Build the worlds on `device`: "cuda:0", "cpu" ...; by default the first NVIDIA GPU, else the CPU.
+
+        With a `frame_size`, pixels, the engine draws frames of its own.
+        """
         if not 1 <= n <= MAX_WORLDS:
             raise UserError(f"The engine 'mujoco_warp' runs 1 to {MAX_WORLDS} worlds; got n = {n}.")
         self.n, self.scene, self.device = n, scene, chosen_device(device)
@@ -61,19 +74,24 @@ class WarpEngine:
             # On a GPU, contacts are numbered in the order in which threads arrive.
             deterministic=kind == "cpu",
             max_worlds=MAX_WORLDS,
+            renders=frame_size is not None,
             arrays="torch",
         )
         self._worlds = _built(scene, n, self.device)
-        self._home = self._tensor(scene.home)
+        self._home, self._frame_size = self._tensor(scene.home), frame_size
+        self._renderer: WarpRenderer | None = None
         self._now: Moment
         self._diverged = torch.zeros(n, dtype=torch.bool, device=self.device)
         self._any_diverged = False
-        self._response, self._table = self._tensor(np.ones(n)), self._tensor(np.zeros(n))
-        self._half_sizes = {item.name: self._tensor(np.zeros((n, 3))) for item in scene.objects}
+        self._response, nothing = self._tensor(np.ones(n)), self._tensor(np.zeros(n))
+        self._facts = DeviceFacts(scene, n=n, device=self.device)
+        hinged = [fixture.name for fixture in scene.fixtures if fixture.joint is not None]
+        first = ARM + FINGERS + 7 * len(scene.objects)
+        self._joints = {name: first + k for k, name in enumerate(hinged)}
         self._nominal = scene.nominal()
         self._parked = self._tensor(start_positions(scene, self._nominal))
         everyone = np.arange(n)
-        self._keep(self._read(self._table, self._table))
+        self._keep(self._read(nothing, nothing))
         self.reset(everyone, [self._nominal] * n)
         self._worlds.prepare()
         self.reset(everyone, [self._nominal] * n)
@@ -87,9 +105,7 @@ class WarpEngine:
         self._worlds.write(ids, values)
         self._worlds.place(index, self._tensor([start_positions(self.scene, chosen) for chosen in values]))
         self._response[index] = self._tensor([chosen["robot.response"] for chosen in values])
-        self._table[index] = self._tensor([chosen["table.height"] for chosen in values])
-        for item in self.scene.objects:
-            self._half_sizes[item.name][index] = self._tensor([chosen[f"{item.name}.half_size"] for chosen in values])
+        self._facts.write(index, values)
         self._diverged[index] = False
         self._any_diverged = self._any_diverged and bool(self._diverged.any())
         fresh = torch.zeros(self.n, dtype=torch.bool, device=self.device)
@@ -160,9 +176,9 @@ class WarpEngine:
             opening=now.qpos[:, ARM] + now.qpos[:, ARM + 1],
             poses=poses,
             twists=twists,
-            half_sizes={name: sizes.clone() for name, sizes in self._half_sizes.items()},
-            table=self._table.clone(),
             contact=now.contact,
+            joints={name: now.qpos[:, place] for name, place in self._joints.items()},
+            **self._facts.shown(),
             depth=now.depth,
         )
 
@@ -174,29 +190,21 @@ class WarpEngine:
         """Return the generalized positions (n, nq), in the order of the engine 'mujoco'."""
         return np.array(self._now.qpos.cpu().numpy(), dtype=np.float64)
 
+    def render(self, ids: NDArray[np.intp], values: Sequence[Values], *, camera: str = "image") -> NDArray[np.uint8]:
+        """Return frames (k, size, size, 3), RGB, of worlds as `values` make them look, all in one go."""
+        if self._frame_size is None:
+            raise UserError(
+                "This engine was made without cameras. Make it with frame_size, or use sim.renderer.Renderer."
+            )
+        if self._renderer is None:
+            self._renderer = WarpRenderer(self.scene, size=self._frame_size, n=self.n, device=self.device)
+        return self._renderer.render_many(self.positions()[ids], values, camera=camera)
+
     def close(self) -> None:
         """Give the device's memory back."""
         self._worlds.close()
-
-
-def chosen_device(name: str | None) -> str:
-    """Return the device `name` as Warp and torch call it; a device that is not there is refused in words."""
-    wp.config.log_level = wp.LOG_WARNING
-    if name is None:
-        return "cuda:0" if wp.is_cuda_available() and torch.cuda.is_available() else "cpu"
-    wanted = "cuda:0" if name == "cuda" else name
-    present = [str(device.alias) for device in wp.get_devices()]
-    if wanted not in present:
-        raise UserError(
-            f"The engine 'mujoco_warp' finds no device {name!r}. Here are: {', '.join(present)}. A GPU needs NVIDIA's "
-            "driver; nvidia-smi tells whether it is there."
-        )
-    if wanted != "cpu" and not torch.cuda.is_available():
-        raise UserError(
-            f"Warp sees {name!r}, but this torch ({torch.__version__}) is built without CUDA. Install the CUDA build "
-            "of torch, or name --device cpu."
-        )
-    return wanted
+        if self._renderer is not None:
+            self._renderer.close()
 
 
 def _built(scene: Scene, n: int, device: str) -> WarpWorlds:

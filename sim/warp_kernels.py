@@ -82,6 +82,52 @@ def _note_fill(  # type: ignore[no-untyped-def]
         most_contacts[0] = wp.max(most_contacts[0], wp.max(contacts[0], pairs[0]))
 
 
+@wp.kernel
+def _forget_first(  # type: ignore[no-untyped-def]
+    first: wp.array(dtype=wp.int32),  # type: ignore[valid-type]
+    deepest: wp.array(dtype=wp.float32),  # type: ignore[valid-type]
+):
+    world = wp.tid()
+    if first[world] != 0:
+        deepest[world] = 0.0
+
+
+def forget_first(first: Any, deepest: Any) -> None:
+    """Zero `deepest` (n,) in the worlds whose first control step it is, marked in `first` (n,).
+
+    An episode may begin with the arm inside an object; the first step may push them apart.
+    """
+    wp.launch(_forget_first, dim=len(first), inputs=[first], outputs=[deepest])
+
+
+@wp.kernel
+def _damp_free_joints(  # type: ignore[no-untyped-def]
+    starts: wp.array(dtype=wp.int32),  # type: ignore[valid-type]
+    damping: wp.array2d(dtype=wp.float32),  # type: ignore[valid-type]
+    velocities: wp.array2d(dtype=wp.float32),  # type: ignore[valid-type]
+    forces: wp.array2d(dtype=wp.float32),  # type: ignore[valid-type]
+):
+    world, joint = wp.tid()
+    start, row = starts[joint], world % damping.shape[0]
+    for k in range(1, 6):
+        missing = damping[row, start + k] - damping[row, start]
+        forces[world, start + k] -= missing * velocities[world, start + k]
+
+
+def damp_free_joints(model: Any, data: Any, starts: Any) -> None:
+    """Give the free joints whose first degrees of freedom are `starts` the damping that each of the six has.
+
+    MuJoCo Warp takes the first one's for all, and balls would not stop rolling.
+    """
+    if len(starts):
+        wp.launch(
+            _damp_free_joints,
+            dim=(data.nworld, len(starts)),
+            inputs=[starts, model.dof_damping, data.qvel],
+            outputs=[data.qfrc_passive],
+        )
+
+
 def look_at_contacts(model: Any, data: Any, deepest: Any) -> None:
     """Raise `deepest` (n,), m, to the deepest overlap of this physics step, and switch off impossible contacts.
 

@@ -18,6 +18,7 @@ from sim.errors import UserError
 from sim.mjcf import build_spec
 from sim.model_values import ModelWriter
 from sim.scene import Scene
+from sim.warp_shapes import Slots, add_feet, add_shapes
 
 PER_WORLD = (
     "body_pos",
@@ -28,6 +29,7 @@ PER_WORLD = (
     "body_inertia",
     "body_subtreemass",
     "body_invweight0",
+    "body_gravcomp",
     "jnt_pos",
     "jnt_axis",
     "jnt_range",
@@ -41,6 +43,7 @@ PER_WORLD = (
     "geom_size",
     "geom_aabb",
     "geom_rbound",
+    "geom_margin",
     "geom_friction",
     "geom_solref",
     "geom_solimp",
@@ -52,18 +55,18 @@ PER_WORLD = (
 )
 """Fields of MjModel that may differ from world to world: Warp gives each a leading axis of worlds."""
 
-CONTACTS_PER_PAIR = 8
-"""Largest number of contacts between two geoms (two boxes)."""
+BY_MARGIN = ("geom_type", "geom_contype", "geom_conaffinity")
+"""What worlds share and yet differ in: each shape of an object is a geom of its own, and unused ones have no margin."""
 
 
-def base_model(scene: Scene) -> mujoco.MjModel:
-    """Return the compiled scene with the options that MuJoCo Warp knows.
+def compiled(spec: mujoco.MjSpec) -> mujoco.MjModel:
+    """Return a compiled spec with the options that MuJoCo Warp knows.
 
     Warp has no mid-phase to switch off. Its sensors are off: contact forces are read from the solver. Without the
     general convex collider, boxes collide by MuJoCo's own box test, as on the CPU: a pad that is not quite parallel to
     a face touches it at four points, not at two.
     """
-    model = build_spec(scene).compile()
+    model = spec.compile()
     flags = mujoco.mjtDisableBit
     model.opt.disableflags &= ~flags.mjDSBL_MIDPHASE.value
     model.opt.disableflags |= flags.mjDSBL_NATIVECCD.value | flags.mjDSBL_SENSOR.value
@@ -77,22 +80,27 @@ class WarpModel:
     recomputes; the row is a copy of that, rounded to float32.
     """
 
-    def __init__(self, base: mujoco.MjModel, scene: Scene, *, n: int, device: str) -> None:
-        """Put `base` on `device` and give every field of PER_WORLD one row per world."""
-        self.base, self._scratch = base, copy.copy(base)
-        self._writer = ModelWriter(base, scene)
-        self._data = mujoco.MjData(base)
-        self.model = mjw.put_model(base)
+    def __init__(self, scene: Scene, *, n: int, device: str) -> None:
+        """Put the scene on `device` and give every field of PER_WORLD one row per world."""
+        self.base, self.lean = (
+            compiled(add_feet(add_shapes(build_spec(scene), scene), scene)),
+            compiled(build_spec(scene)),
+        )
+        self._scene, self._scratch = scene, copy.copy(self.lean)
+        self._slots = Slots(self.base, self.lean, scene)
+        self._writer = ModelWriter(self.lean, scene)
+        self._data = mujoco.MjData(self.lean)
+        self.model = mjw.put_model(self.base)
         self._device = device
-        self._fields = {name: getattr(base, name) for name in PER_WORLD if getattr(base, name).size}
+        self._fields = {name: getattr(self.base, name) for name in PER_WORLD if getattr(self.base, name).size}
         self._rows = {name: self._expand(self.model, name, value, n) for name, value in self._fields.items()}
-        mean = np.array([base.stat.meaninertia])
+        mean = np.array([self.base.stat.meaninertia])
         self._mean_inertia = self._expand(self.model.stat, "meaninertia", mean[0], n)
         # Worlds without a NaN in their row: Warp clamps forces, and a NaN would come out as the largest one.
         self.finite = torch.ones(n, dtype=torch.bool, device=device)
-        used = {field.name for field in dataclasses.fields(mjw.Model)}
-        self._shared = [name for name in sorted(used - set(PER_WORLD)) if _is_numbers(getattr(base, name, None))]
-        self.static = np.flatnonzero(base.body_weldid[base.geom_bodyid] == 0)
+        used = {field.name for field in dataclasses.fields(mjw.Model)} - {*PER_WORLD, *BY_MARGIN}
+        self._shared = [name for name in sorted(used) if _is_numbers(getattr(self.lean, name, None))]
+        self.static = np.flatnonzero(self.base.body_weldid[self.base.geom_bodyid] == 0)
 
     def _expand(self, owner: object, name: str, value: NDArray[np.float64], n: int) -> torch.Tensor:
         """Replace a shared field by one with n rows; return the tensor that shares its memory."""
@@ -103,38 +111,42 @@ class WarpModel:
         setattr(owner, name, wp.from_torch(shaped, dtype=kind))
         return rows
 
-    def write(self, ids: NDArray[np.intp], values: Sequence[Values | None]) -> NDArray[np.float32]:
-        """Write the values of world `ids[k]`; None stands for the compiled scene.
+    def write(self, ids: NDArray[np.intp], values: Sequence[Values]) -> NDArray[np.float32]:
+        """Write the values of world `ids[k]`.
 
         Returns positions (k, s, 3) and orientations (k, s, 9) of the s geoms that never move, side by side (k, s, 12).
         """
         rows = {name: np.empty((len(ids), *value.shape), dtype=np.float32) for name, value in self._fields.items()}
         mean = np.empty(len(ids), dtype=np.float32)
         still = np.empty((len(ids), len(self.static), 12), dtype=np.float32)
+        model, places = self._scratch, self._slots.source[self.static]
         for k, chosen in enumerate(values):
-            model = self.base
-            if chosen is not None:
-                model = self._scratch
+            if k == 0 or chosen is not values[k - 1]:
+                self._slots.refuse_others(self._scene, chosen)
                 self._writer.write(model, chosen)
+                mujoco.mj_kinematics(model, self._data)
             for name, row in rows.items():
-                row[k] = getattr(model, name)
+                row[k] = self._slots.row(name, model)
             mean[k] = model.stat.meaninertia
-            mujoco.mj_kinematics(model, self._data)
-            still[k, :, :3], still[k, :, 3:] = self._data.geom_xpos[self.static], self._data.geom_xmat[self.static]
+            still[k, :, :3], still[k, :, 3:] = self._data.geom_xpos[places], self._data.geom_xmat[places]
         if len(ids):
             self._refuse_others()
-            index = torch.as_tensor(ids, device=self._device)
-            for name, row in rows.items():
-                self._rows[name][index] = torch.as_tensor(row, device=self._device)
-            self._mean_inertia[index] = torch.as_tensor(mean, device=self._device)
-            whole = np.all([np.isfinite(row).reshape(len(ids), -1).all(axis=1) for row in rows.values()], axis=0)
-            self.finite[index] = torch.as_tensor(whole, device=self._device)
+            self._put(ids, rows, mean)
         return still
+
+    def _put(self, ids: NDArray[np.intp], rows: dict[str, NDArray[np.float32]], mean: NDArray[np.float32]) -> None:
+        """Copy the rows of the worlds `ids` to the device."""
+        index = torch.as_tensor(ids, device=self._device)
+        for name, row in rows.items():
+            self._rows[name][index] = torch.as_tensor(row, device=self._device)
+        self._mean_inertia[index] = torch.as_tensor(mean, device=self._device)
+        whole = np.all([np.isfinite(row).reshape(len(ids), -1).all(axis=1) for row in rows.values()], axis=0)
+        self.finite[index] = torch.as_tensor(whole, device=self._device)
 
     def _refuse_others(self) -> None:
         """Refuse a knob that changes what all worlds share; the last world written stands for all."""
         for name in self._shared:
-            if not np.array_equal(getattr(self._scratch, name), getattr(self.base, name)):
+            if not np.array_equal(getattr(self._scratch, name), getattr(self.lean, name)):
                 raise UserError(
                     f"The engine 'mujoco_warp' cannot vary {name} from world to world, and this scene randomizes it. "
                     f"It can vary: {', '.join(PER_WORLD)}. Use --engine mujoco, or leave that knob out of the preset."
@@ -148,12 +160,3 @@ class WarpModel:
 
 def _is_numbers(value: object) -> bool:
     return isinstance(value, np.ndarray) and value.size > 0 and value.dtype.kind in "fiub"
-
-
-def most_contacts(model: mujoco.MjModel) -> int:
-    """Return the largest number of contacts that one world can have: eight per pair of geoms that may touch."""
-    kinds, affinities, bodies = model.geom_contype, model.geom_conaffinity, model.geom_bodyid
-    first, second = np.triu_indices(model.ngeom, k=1)
-    touching = (kinds[first] & affinities[second]) | (kinds[second] & affinities[first])
-    apart = model.body_weldid[bodies[first]] != model.body_weldid[bodies[second]]
-    return CONTACTS_PER_PAIR * max(1, int(np.count_nonzero(touching.astype(bool) & apart)))

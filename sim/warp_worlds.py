@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import mujoco
 import mujoco_warp as mjw
 import numpy as np
 import torch
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 from sim.engine import Values
 from sim.errors import UserError
 from sim.scene import Scene
-from sim.warp_kernels import look_at_contacts, note_fill
-from sim.warp_model import WarpModel, base_model, most_contacts
+from sim.warp_buffers import room
+from sim.warp_kernels import damp_free_joints, forget_first, look_at_contacts, note_fill
+from sim.warp_model import WarpModel
 
 TOUCHED = ("hand", "left_finger", "right_finger")
 """Bodies whose contact forces are added up."""
@@ -31,17 +31,21 @@ class WarpWorlds:
 
     def __init__(self, scene: Scene, *, n: int, device: str) -> None:
         """Allocate everything on `device`."""
-        base = base_model(scene)
         self._device, self._substeps = device, scene.substeps
-        self._contacts, self._rows = most_contacts(base) * n, row_limit(base)
         with wp.ScopedDevice(device):
-            self._model = WarpModel(base, scene, n=n, device=device)
-            self._data = mjw.make_data(base, nworld=n, naconmax=self._contacts, njmax=self._rows)
+            self._model = WarpModel(scene, n=n, device=device)
+            base = self._model.base
+            space = room(base, self._model.lean, n=n)
+            self._contacts, self._rows = space.contacts, space.rows
+            self._data = mjw.make_data(base, nworld=n, naconmax=space.contacts, naccdmax=space.convex, njmax=space.rows)
             self._most_contacts, self._most_rows = wp.zeros(1, dtype=wp.int32), wp.zeros(n, dtype=wp.int32)
-            self._deepest = wp.zeros(n, dtype=wp.float32)
-        self._model.model.callback.contactfilter = self._look
+            self._deepest, self._first = wp.zeros(n, dtype=wp.float32), wp.zeros(n, dtype=wp.int32)
+            free = base.jnt_dofadr[base.jnt_type == int(mjw.JointType.FREE)]
+            self._free = wp.array(free, dtype=wp.int32)
+        callbacks = self._model.model.callback
+        callbacks.contactfilter, callbacks.passive = self._look, self._damp
         data = self._data
-        self.depth = wp.to_torch(self._deepest)
+        self.depth, self._starting = wp.to_torch(self._deepest), wp.to_torch(self._first)
         self.time, self.qpos, self.qvel = wp.to_torch(data.time), wp.to_torch(data.qpos), wp.to_torch(data.qvel)
         self._control, self._acceleration = wp.to_torch(data.ctrl), wp.to_torch(data.qacc)
         self._warmstart = wp.to_torch(data.qacc_warmstart)
@@ -54,6 +58,10 @@ class WarpWorlds:
     def _look(self, model: Any, data: Any) -> None:
         """Judge the contacts of one physics step; MuJoCo Warp calls this between collision and constraints."""
         look_at_contacts(model, data, self._deepest)
+
+    def _damp(self, model: Any, data: Any) -> None:
+        """Complete the passive forces of one physics step; MuJoCo Warp calls this once it has its own."""
+        damp_free_joints(model, data, self._free)
 
     def write(self, ids: NDArray[np.intp], values: Sequence[Values]) -> None:
         """Write masses, sizes, frictions ... of world `ids[k]`, and where its immovable shapes stand.
@@ -71,6 +79,7 @@ class WarpWorlds:
         self.qpos[index] = positions
         for tensor in (self.qvel, self.time, self._acceleration):
             tensor[index] = 0.0
+        self._starting[index] = 1
 
     def prepare(self) -> None:
         """Compile the kernels and, on a GPU, record one control step as a graph. The worlds' states are lost."""
@@ -85,7 +94,9 @@ class WarpWorlds:
     def _launch(self) -> None:
         """Launch the physics steps of one control step."""
         data = self._data
-        for _ in range(self._substeps):
+        for substep in range(self._substeps):
+            if substep == self._substeps - 1:
+                forget_first(self._first, self._deepest)
             mjw.step(self._model.model, data)
             note_fill(data, self._most_contacts, self._most_rows)
 
@@ -99,7 +110,12 @@ class WarpWorlds:
         if self._device == "cpu":
             with wp.ScopedDevice("cpu"):
                 self._launch()
-            return
+        else:
+            self._launch_on_gpu()
+        self._starting.zero_()
+
+    def _launch_on_gpu(self) -> None:
+        """Launch the recorded control step on torch's own stream, so that the two wait for each other."""
         stream: Any = wp.stream_from_torch(torch.cuda.current_stream(self._device))  # type: ignore[no-untyped-call]
         with wp.ScopedDevice(self._device), wp.ScopedStream(stream):
             if self._graph is None:
@@ -148,14 +164,3 @@ class WarpWorlds:
         for name in ("_model", "_data"):
             if hasattr(self, name):
                 delattr(self, name)
-
-
-def row_limit(model: mujoco.MjModel) -> int:
-    """Return the room for constraint rows per world.
-
-    Four rows per contact; of the contacts that are possible a world never has them all at once. A lift needs 48. A
-    world that needs more than there is room for counts as diverged.
-    """
-    free = int(np.count_nonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE))
-    limits = int(np.count_nonzero(model.jnt_limited))
-    return min(4 * most_contacts(model) + limits, 64 + 96 * max(free, 1))

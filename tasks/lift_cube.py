@@ -20,7 +20,7 @@ from tasks.task import Task, Terms, Twin
 LIFTED = 0.05
 
 SCENE = Scene(
-    objects=(Object("cube", "box", half_size=(0.02, 0.02, 0.02), position=(0.6, 0.0), mass=0.08),),
+    objects=(Object("cube", "box", (0.02, 0.02, 0.02), position=(0.6, 0.0), mass=0.08, shapes=("box",)),),
     cameras=(
         ("near", Camera(position=(1.06, 0.0, 0.55), target=(0.5085, 0.0, 0.0), fovy=45.0)),
         ("high", Camera(position=(0.915, 0.0, 0.6), target=(0.515, 0.0, 0.1), fovy=53.13)),

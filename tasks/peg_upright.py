@@ -23,7 +23,7 @@ from tasks.task import Task, Terms, Twin
 from tasks.things import HeldOut
 
 TILT = 0.08
-PEG = Object("target", "box", half_size=(0.094, 0.016, 0.016), position=(0.55, 0.0), mass=0.12)
+PEG = Object("target", "box", half_size=(0.094, 0.016, 0.016), position=(0.55, 0.0), mass=0.12, shapes=("box",))
 
 
 def axis(state: State) -> Array:

@@ -171,6 +171,8 @@ def _scene_data(scene: Scene) -> dict[str, Any]:
     if scene.table_shape == "box":
         del data["table_shape"]
     for item in data["objects"]:
+        # It says what engines prepare for, not what the scene is.
+        del item["shapes"]
         if item["present"] == 1.0:
             del item["present"]
     return data

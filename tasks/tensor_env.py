@@ -106,9 +106,9 @@ class TensorEnv:
         """Return which worlds (n,) lost an object: it is out of reach or has fallen off the table."""
         xp, state = self._xp, self._state
         lost = xp.zeros_like(self._steps) > 0
-        for pose in state.poses.values():
+        for name, pose in state.poses.items():
             far = xp.sqrt(xp.sum(pose[:, :3] ** 2, axis=1)) > OUT_OF_REACH
-            lost = lost | far | (pose[:, 2] < state.table - 0.1)
+            lost = lost | ((far | (pose[:, 2] < state.table - 0.1)) & state.present.get(name, True))
         return lost
 
     def _errors(self) -> dict[int, str]:
