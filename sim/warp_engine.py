@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,8 +24,10 @@ from sim.scene import Scene
 from sim.state import Array, State
 from sim.warp_device import chosen_device
 from sim.warp_facts import DeviceFacts
-from sim.warp_renderer import WarpRenderer
 from sim.warp_worlds import WarpWorlds
+
+if TYPE_CHECKING:
+    from sim.warp_renderer import WarpRenderer
 
 ARM, FINGERS = 7, 2
 
@@ -197,6 +199,8 @@ class WarpEngine:
                 "This engine was made without cameras. Make it with frame_size, or use sim.renderer.Renderer."
             )
         if self._renderer is None:
+            from sim.warp_renderer import WarpRenderer
+
             self._renderer = WarpRenderer(self.scene, size=self._frame_size, n=self.n, device=self.device)
         return self._renderer.render_many(self.positions()[ids], values, camera=camera)
 

@@ -107,7 +107,7 @@ def _damp_free_joints(  # type: ignore[no-untyped-def]
     velocities: wp.array2d(dtype=wp.float32),  # type: ignore[valid-type]
     forces: wp.array2d(dtype=wp.float32),  # type: ignore[valid-type]
 ):
-    world, joint = wp.tid()
+    world, joint = wp.tid()  # type: ignore[misc]
     start, row = starts[joint], world % damping.shape[0]
     for k in range(1, 6):
         missing = damping[row, start + k] - damping[row, start]

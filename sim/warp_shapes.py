@@ -19,7 +19,7 @@ FAR = -1e6
 FOOT = 0.9
 """Half the diagonal of a cylinder's foot, a square prism of its height, in radii.
 
-MuJoCo finds several contacts between the flat end of a cylinder and a box; MuJoCo Warp finds one, on which nothing stands.
+Between the flat end of a cylinder and a box MuJoCo finds several contacts, MuJoCo Warp one, on which nothing stands.
 The prism inside gives the others; it is thinner, so that the cylinder's side is felt before it.
 """
 

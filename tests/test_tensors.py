@@ -65,6 +65,32 @@ def test_task_functions_give_tensors_the_same_numbers(name: str) -> None:
         np.testing.assert_array_equal(theirs.numpy(), ours, err_msg=why)
 
 
+def to_single(value: Any) -> Any:
+    """Return a tensor of floats, or every one of a State, in single precision."""
+    if isinstance(value, State):
+        return State(**{f.name: to_single(getattr(value, f.name)) for f in fields(State)})
+    if isinstance(value, dict):
+        return {name: to_single(part) for name, part in value.items()}
+    return value.float() if value is not None and value.is_floating_point() else value
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_task_functions_stay_in_single_precision(name: str) -> None:
+    """A GPU's states are 32-bit floats: nothing may fall to a wider type or lose more than rounding."""
+    task = load_task(name)
+    env = make_env(name, n=4, threads=1)
+    env.reset(np.arange(4), [episode_seed("train", 1, i) for i in range(4)])
+    wide = to_torch(env.engine.state())
+    env.close()
+    narrow, action = to_single(wide), torch.zeros((4, 7))
+    assert task.privileged(narrow).dtype == torch.float32
+    np.testing.assert_allclose(task.privileged(narrow).numpy(), task.privileged(wide).numpy(), atol=2e-4)
+    assert task.success(narrow).dtype == torch.bool
+    for term, values in task.terms(narrow, action, action).items():
+        assert values.dtype == torch.float32, term
+        assert values.shape == (4,), term
+
+
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_task_functions_make_no_array_beside_the_device(name: str) -> None:
     """Tensors of the device "meta" have no data and refuse to meet any of the host, as a GPU's would."""
@@ -113,8 +139,9 @@ def test_quaternions_of_matrices_keep_their_bytes() -> None:
     np.testing.assert_allclose(found, shepperd(matrices), atol=1e-12)
 
 
-def test_the_training_environment_on_a_device_is_the_one_on_the_host() -> None:
-    task, n, seeds = load_task("lift_cube-v1"), 5, [episode_seed("train", 2, i) for i in range(5)]
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_the_training_environment_on_a_device_is_the_one_on_the_host(name: str) -> None:
+    task, n, seeds = load_task(name), 5, [episode_seed("train", 2, i) for i in range(5)]
     host = make_env(task.id, n=n, threads=1, preset="physical")
     device = TensorEnv(task, TensorMujoco(task.scene, n=n), preset="physical")
     for env in (host, device):
