@@ -68,17 +68,7 @@ class WarpEngine:
         if not 1 <= n <= MAX_WORLDS:
             raise UserError(f"The engine 'mujoco_warp' runs 1 to {MAX_WORLDS} worlds; got n = {n}.")
         self.n, self.scene, self.device = n, scene, chosen_device(device)
-        kind = self.device.split(":")[0]
-        self.capabilities = Capabilities(
-            "mujoco_warp",
-            version("mujoco-warp"),
-            kind,
-            # On a GPU, contacts are numbered in the order in which threads arrive.
-            deterministic=kind == "cpu",
-            max_worlds=MAX_WORLDS,
-            renders=frame_size is not None,
-            arrays="torch",
-        )
+        self.capabilities = _capabilities(self.device, renders=frame_size is not None)
         self._worlds = _built(scene, n, self.device)
         self._home, self._frame_size = self._tensor(scene.home), frame_size
         self._renderer: WarpRenderer | None = None
@@ -209,6 +199,20 @@ class WarpEngine:
         self._worlds.close()
         if self._renderer is not None:
             self._renderer.close()
+
+
+def _capabilities(device: str, *, renders: bool) -> Capabilities:
+    kind = device.split(":")[0]
+    return Capabilities(
+        "mujoco_warp",
+        version("mujoco-warp"),
+        kind,
+        # On a GPU, contacts are numbered in the order in which threads arrive.
+        deterministic=kind == "cpu",
+        max_worlds=MAX_WORLDS,
+        renders=renders,
+        arrays="torch",
+    )
 
 
 def _built(scene: Scene, n: int, device: str) -> WarpWorlds:
