@@ -27,8 +27,8 @@ answer = f"{made.name} {made.version}: one control step of 2 worlds"
 """
 
 _HOST = """
-from bench.hosts.{module} import {name}
-host = {name}(image_size=64)
+from bench.hosts.registry import make_world
+host = make_world("{host}", "{name}", image_size=64)
 host.reset(0)
 frame = host.image("image")
 assert frame.std() > 5, "the frame is blank"
@@ -37,8 +37,8 @@ answer = f"{{host.engine}}: one {{frame.shape[1]}}x{{frame.shape[0]}} frame"
 
 CODE: Mapping[str, str] = {
     "mujoco": _STEP,
-    "maniskill": _HOST.format(module="maniskill_host", name="ManiskillPickCube"),
-    "robosuite": _HOST.format(module="robosuite_host", name="RobosuiteLift"),
+    "maniskill": _HOST.format(host="maniskill", name="PickCube-v1"),
+    "robosuite": _HOST.format(host="robosuite", name="Lift"),
     "torch": "import torch; answer = f'torch {torch.__version__}: sum {float(torch.ones(2).sum())}'",
     "rl_games": "import importlib.metadata as m, rl_games.torch_runner; answer = f'rl-games {m.version(\"rl-games\")}'",
 }

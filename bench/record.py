@@ -44,14 +44,18 @@ def judged(host: str, policy: str, episode: Episode, *, target: str, execute: in
     }
     if episode.error is not None:
         return record
-    lifted = np.asarray(episode.terms["lifted"] > 0 if "lifted" in episode.terms else episode.success)
+    own = next((name for name in ("task_success", "lifted") if name in episode.terms), None)
+    lifted = np.asarray(episode.success if own is None else episode.terms[own] > 0)
     events = measure_events(episode, target=target)
     return record | {
         "target": target,
         "success": episode.succeeded,
         "success_once": episode.succeeded_once,
+        # Our task's own success, under the name that readers of every version know.
         "lifted": bool(lifted[-1]),
         "lifted_once": bool(lifted.any()),
+        "task_success": bool(lifted[-1]),
+        "task_success_once": bool(lifted.any()),
         "failure": failure(episode, events, success=bool(lifted[-1])),
         "metrics": episode_metrics(episode, target=target, lifted=lifted, events=events, execute=execute),
     }

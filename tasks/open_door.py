@@ -54,13 +54,18 @@ DOOR = Fixture(
 )
 
 
+def handle_in_door(angle: Array) -> Array:
+    """Return where the bar is grasped in the cabinet's frame, (..., 3), with the door turned by `angle` (...), rad."""
+    xp = array_namespace(angle)
+    c, s = xp.cos(angle), -xp.sin(angle)
+    dx, dy = BAR_X - HINGE_X, BAR_Y - HINGE_Y
+    return xp.stack([HINGE_X + c * dx - s * dy, HINGE_Y + s * dx + c * dy, BAR_Z + 0 * angle], axis=-1)
+
+
 def handle(state: State) -> Array:
     """Return where the handle's bar is grasped, (n, 3), base frame."""
     xp = array_namespace(state.q)
-    angle, pose = state.joints["door"], state.fixtures["door"]
-    c, s = xp.cos(angle), -xp.sin(angle)
-    dx, dy = BAR_X - HINGE_X, BAR_Y - HINGE_Y
-    local = xp.stack([HINGE_X + c * dx - s * dy, HINGE_Y + s * dx + c * dy, BAR_Z + 0 * angle], axis=-1)
+    pose, local = state.fixtures["door"], handle_in_door(state.joints["door"])
     return pose[:, :3] + xp.sum(to_matrix(pose[:, 3:]) * local[:, None, :], axis=-1)
 
 

@@ -44,7 +44,8 @@ def inside(state: State) -> Array:
     xp = array_namespace(state.q)
     local = in_bin(state)
     low = local[:, 2] - xp.min(state.half_sizes["target"], axis=-1) < 0.02
-    return (xp.abs(local[:, 0]) < INSIDE) & (xp.abs(local[:, 1]) < INSIDE) & low
+    x, y = (INSIDE, INSIDE) if "bin" not in state.half_sizes else (state.half_sizes["bin"][:, k] for k in (0, 1))
+    return (xp.abs(local[:, 0]) < x) & (xp.abs(local[:, 1]) < y) & low
 
 
 def success(state: State) -> Array:

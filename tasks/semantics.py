@@ -58,7 +58,7 @@ class Semantics:
     around: Region
     # Template id -> sentence with {slot} for each role; ids that begin with "held_out" are never trained on.
     templates: Mapping[str, str]
-    # Role -> its words in a host's scene, where {color} is the colour that the host says.
+    # Role -> its words in a host's scene that gives it no one colour, such as a peg of two.
     in_hosts: Mapping[str, str]
     counts: tuple[int, ...] = (0, 1, 1, 2, 2, 3)
     held_out: HeldOut = HELD_OUT
@@ -100,11 +100,23 @@ class Semantics:
             phrases[role.slot] = str(dice.pick(plain if dice.uniform() < 0.6 else options))
         return self.templates[template].format(**phrases), template
 
-    def host_sentence(self, seed: int, name: str, *, held_out: bool, color: str) -> tuple[str, str]:
-        """Return a sentence for the one scene that a host of the task shows, and the id of its template."""
+    def host_sentence(self, seed: int, name: str, *, held_out: bool, things: Sequence[Thing]) -> tuple[str, str]:
+        """Return a sentence for a host's scene with these `things`, and the id of its template.
+
+        Each role is called by colour and kind, and by more where that leaves it open which one is meant.
+        """
         template = self._template(Dice(seed, name, "sentence"), held_out=held_out)
-        phrases = {role: text.format(color=color) for role, text in self.in_hosts.items()}
+        phrases = {role.slot: self._in_host(role.slot, things) for role in self.roles}
         return " ".join(self.templates[template].format(**phrases).split()), template
+
+    def _in_host(self, slot: str, things: Sequence[Thing]) -> str:
+        """Return the words for a role in a host's scene; what has no one colour is called as `in_hosts` says."""
+        target = next(thing for thing in things if thing.name == slot)
+        if not target.color:
+            return self.in_hosts[slot].format(color="").replace("  ", " ")
+        options = descriptions(things, slot)
+        named = [p for p in options if p.color == target.color and p.noun == target.kind]
+        return str((named or options)[0])
 
     def _template(self, dice: Dice, *, held_out: bool) -> str:
         return dice.pick(sorted(t for t in self.templates if t.startswith("held_out") == held_out))

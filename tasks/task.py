@@ -13,6 +13,7 @@ from sim.panda import forward
 from sim.scene import Scene, Value
 from sim.state import Array, State
 from sim.streams import generator
+from tasks.grammar import Thing
 from tasks.presets import SEMANTICS, SENTENCE, Selection, select
 from tasks.randomization import Knob, draw_values, is_visual
 from tasks.semantics import Meaning, Semantics
@@ -125,17 +126,22 @@ class Task:
         return self.instruction(seed, color=color if isinstance(color, str) else "", held_out=held_out)
 
     def instruction(self, seed: int, *, held_out: bool = False, color: str = "") -> tuple[str, str]:
-        """Return a sentence for a scene whose target has `color`, as a host shows it, and the id of its template.
+        """Return a sentence for a scene whose target has `color`, and the id of its template.
 
-        Without `color`, a task with `semantics` returns the sentence of its own episode `seed`.
+        A task with `semantics` returns the sentence of its own episode `seed`.
         """
-        if self.semantics is not None and color:
-            return self.semantics.host_sentence(seed, self.id, held_out=held_out, color=color)
         if self.semantics is not None:
             return self.sentence(seed, preset="held_out" if held_out else "train")
         ids = sorted(name for name in self.templates if name.startswith("held_out") == held_out)
         template = ids[int(generator(seed, self.id, "instruction").integers(len(ids)))]
         return " ".join(self.templates[template].format(color=color).split()), template
+
+    def host_sentence(self, seed: int, things: Sequence[Thing], *, held_out: bool = False) -> tuple[str, str]:
+        """Return a sentence for a host's scene with these `things` in it, and the id of its template."""
+        if self.semantics is not None:
+            return self.semantics.host_sentence(seed, self.id, held_out=held_out, things=things)
+        color = next((thing.color for thing in things if thing.name in ("target", self.target)), "")
+        return self.instruction(seed, color=color, held_out=held_out)
 
     def digest(self) -> str:
         """Return the digest of the task's data: scene, randomization, horizon, weights, sentences."""

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.hosts.changes import Changes
+from bench.hosts.laws import drawn_changes
 from bench.hosts.world import World
 from sim.conventions import CANONICAL
 from sim.episodes import EnvSpec, Ids, Images, Observation, Step
 from sim.errors import UserError, unknown
+from sim.scene import Value
 from sim.state import State
-from tasks.env import canonical_state
+from tasks.env import START, canonical_state
+from tasks.randomization import Knob
 from tasks.task import Task
 
 CAMERAS = ("image",)
 
-START = np.array([0.0] * 6 + [1.0])
-"""The action that counts as the one before the first: at rest, gripper open."""
+TARGET = "target"
+"""The role that worlds call the task's target by; some tasks call its slot otherwise."""
 
 
 @dataclass
@@ -28,8 +32,10 @@ class _Course:
     """What is remembered of the episode that runs in one world."""
 
     seed: int
+    # The sentence, and the id of its template.
+    sentence: tuple[str, str] = ("", "")
     steps: int = 0
-    lifted_for: int = 0
+    held_for: int = 0
     ended: bool = False
 
 
@@ -37,21 +43,33 @@ class HostEnv:
     """n worlds of one host environment behind the batched `Env` protocol. Every world is an environment of its own."""
 
     def __init__(
-        self, worlds: Sequence[World], task: Task, *, host: str, host_task: str, horizon: int, stop_lifted: int | None
+        self,
+        worlds: Sequence[World],
+        task: Task,
+        *,
+        host: str,
+        host_task: str,
+        horizon: int,
+        stop_lifted: int | None,
+        image_size: int,
     ) -> None:
-        """Take over `worlds`. With `stop_lifted`, an episode ends once our task held for so many steps."""
+        """Take over `worlds`, whose frames are `image_size` pixels wide and high.
+
+        With `stop_lifted`, an episode ends once our task held for so many steps.
+        """
         self.n, self.task, self._worlds, self._stop = len(worlds), task, list(worlds), stop_lifted
         self._spec = EnvSpec(
             task=task.id,
             host=host,
             host_task=host_task,
-            convention=CANONICAL,
+            convention=replace(CANONICAL, image_size=image_size),
             horizon=horizon,
             engine=worlds[0].engine,
             adapters=worlds[0].adapters,
         )
+        self._laws: tuple[Knob, ...] = ()
         self._courses = [_Course(seed=0, ended=True) for _ in worlds]
-        self._states = [world.state() for world in worlds]
+        self._states = [self._read(world) for world in worlds]
         self._previous = np.zeros((self.n, 7))
 
     @property
@@ -59,13 +77,47 @@ class HostEnv:
         """What it is."""
         return self._spec
 
+    @property
+    def knobs(self) -> frozenset[str]:
+        """Paths that `vary` takes, with "target" for the task's target."""
+        return self._worlds[0].knobs
+
+    def vary(self, laws: Sequence[Knob]) -> None:
+        """Let every episode from the next reset on draw these laws; none: the host as it is.
+
+        A law applies to the value that the host itself gives in the episode. One of a path that this host cannot
+        change is refused.
+        """
+        for law in laws:
+            if self._role(law.path) not in self.knobs:
+                hint = f"{self._spec.host}:{self._spec.host_task} can change no other."
+                raise unknown("path of a variation", law.path, self.knobs, hint=hint)
+        self._laws = tuple(replace(law, path=self._role(law.path)) for law in laws)
+
+    def _role(self, path: str) -> str:
+        """Return a path of the task as worlds call it: "cube.color" is "target.color" where the target is the cube."""
+        owner, _, rest = path.partition(".")
+        return f"{TARGET}.{rest}" if owner == self.task.target and f"{TARGET}.{rest}" in self.knobs else path
+
     def reset(self, ids: Ids, seeds: Sequence[int]) -> None:
         """Begin the host's episode of `seeds[k]` in world `ids[k]`."""
         for world, seed in zip(ids, seeds, strict=True):
-            self._worlds[world].reset(seed)
-            self._courses[world] = _Course(seed=seed)
-            self._states[world] = self._worlds[world].state()
+            changes: Changes = drawn_changes(self._laws, seed)
+            self._worlds[world].reset(seed, changes)
+            self._states[world] = self._read(self._worlds[world])
+            self._courses[world] = _Course(seed, self.task.host_sentence(seed, self._worlds[world].things()))
             self._previous[world] = START
+
+    def _read(self, world: World) -> State:
+        """Return the state of a world with the target under the task's own name for it."""
+        state = world.state()
+        if self.task.target == TARGET or TARGET not in state.poses:
+            return state
+        parts = ("poses", "twists", "half_sizes", "shapes", "present")
+        return replace(state, **{part: self._named(getattr(state, part)) for part in parts})
+
+    def _named(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {self.task.target if name == TARGET else name: value for name, value in values.items()}
 
     def state(self, ids: Ids) -> State:
         """Return the state of these worlds (k) in our terms."""
@@ -80,12 +132,9 @@ class HostEnv:
             steps=np.array([course.steps for course in courses], dtype=np.intp),
             state=canonical_state(state),
             privileged=np.asarray(self.task.privileged(state), dtype=np.float32),
-            instructions=tuple(self._instruction(course.seed)[0] for course in courses),
+            instructions=tuple(course.sentence[0] for course in courses),
             render=lambda camera: self._render(ids, camera),
         )
-
-    def _instruction(self, seed: int) -> tuple[str, str]:
-        return self.task.instruction(seed, color="red")
 
     def _render(self, ids: Ids, camera: str) -> Images:
         if camera not in CAMERAS:
@@ -102,12 +151,11 @@ class HostEnv:
         terms = {name: np.asarray(v, dtype=np.float64) for name, v in self._terms(state, actions).items()}
         reward = np.asarray(sum(weight * terms[name] for name, weight in self.task.weights.items()), dtype=np.float64)
         self._previous = np.array(actions, dtype=np.float64)
-        lifted = terms["lifted"] > 0
         return Step(
             terms=terms,
             reward=np.broadcast_to(reward, (self.n,)),
             success=np.array([world.success() for world in self._worlds]),
-            terminated=self._terminated(lifted),
+            terminated=self._terminated(terms["task_success"] > 0),
             truncated=np.array([course.steps >= self._spec.horizon for course in self._courses]),
             errors=errors,
         )
@@ -118,7 +166,7 @@ class HostEnv:
             raise UserError(f"The policy's action for world {world} is not finite: {action.tolist()}.")
         self._worlds[world].step(action)
         course.steps += 1
-        state = self._worlds[world].state()
+        state = self._read(self._worlds[world])
         fault = self._worlds[world].fault() or _not_finite(state)
         if fault is None:
             self._states[world] = state
@@ -126,26 +174,47 @@ class HostEnv:
             errors[world], course.ended = fault, True
 
     def _terms(self, state: State, actions: NDArray[np.float64]) -> dict[str, Any]:
-        """Return the task's terms and "lifted", our task's own success: the measure that all hosts have in common."""
-        terms = dict(self.task.terms(state, actions, self._previous))
-        return terms | {"lifted": self.task.success(state)}
+        """Return the task's terms and "task_success", our task's own rule: the measure that all hosts have in common.
 
-    def _terminated(self, lifted: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        for course, up in zip(self._courses, lifted, strict=True):
-            course.lifted_for = course.lifted_for + 1 if up else 0
-        return np.array([self._stop is not None and course.lifted_for >= self._stop for course in self._courses])
+        Of a lift it is "lifted" too, the name that logs of lifts have had from the beginning.
+        """
+        own = self.task.success(state)
+        found = dict(self.task.terms(state, actions, self._previous)) | {"task_success": own}
+        return found | ({"lifted": own} if self.task.id.startswith("lift_") else {})
+
+    def _terminated(self, succeeded: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        for course, now in zip(self._courses, succeeded, strict=True):
+            course.held_for = course.held_for + 1 if now else 0
+        return np.array([self._stop is not None and course.held_for >= self._stop for course in self._courses])
 
     def draw(self, world: int) -> dict[str, Any]:
-        """Return what the episode in `world` drew, measured after the reset, as JSON."""
-        state, target = self._states[world], self.task.target
+        """Return what the episode in `world` drew, measured after the reset, and the changes made to it, as JSON."""
+        state, course, simulated = self._states[world], self._courses[world], self._worlds[world]
+        found: dict[str, Any] = {"instruction.template": course.sentence[1]}
+        for name, pose in state.poses.items():
+            found |= {f"{name}.pose": _floats(pose[0]), f"{name}.half_size": _floats(state.half_sizes[name][0])}
+        for name, pose in state.fixtures.items():
+            found[f"{name}.pose"] = _floats(pose[0])
+        colors = {f"{thing.name}.color": thing.color for thing in simulated.things() if thing.color}
         return {
-            "instruction.template": self._instruction(self._courses[world].seed)[1],
-            f"{target}.pose": [float(x) for x in state.poses[target][0]],
-            f"{target}.half_size": [float(x) for x in state.half_sizes[target][0]],
-            "robot.q": [float(x) for x in state.q[0]],
+            **found,
+            **self._named_paths(colors),
+            "robot.q": _floats(state.q[0]),
             "table.height": float(state.table[0]),
-            **self._worlds[world].extras(),
+            **simulated.extras(),
+            **self._named_paths(simulated.changed()),
         }
+
+    def _named_paths(self, values: Mapping[str, Value]) -> dict[str, Any]:
+        """Return values by the task's own paths, as JSON."""
+        renamed = {}
+        for path, value in values.items():
+            owner, _, rest = path.partition(".")
+            moving = owner == TARGET and self.task.target in self._states[0].poses
+            renamed[f"{self.task.target}.{rest}" if moving else path] = (
+                list(value) if isinstance(value, tuple) else value
+            )
+        return renamed
 
     def snapshot(self, ids: Ids) -> dict[str, NDArray[np.float64]]:
         """Return "tcp" poses (k, 7), "joints" (k, 7), "contact" (k,), "table" (k,) and "object/<name>" poses (k, 7)."""
@@ -176,6 +245,10 @@ def stacked(states: Sequence[State]) -> State:
     return State(**joined)
 
 
+def _floats(values: NDArray[np.float64]) -> list[float]:
+    return [float(x) for x in values]
+
+
 def _not_finite(state: State) -> str | None:
-    arrays = (state.q, state.qd, state.tcp, *state.poses.values())
+    arrays = (state.q, state.qd, state.tcp, *state.poses.values(), *state.joints.values())
     return None if all(np.isfinite(array).all() for array in arrays) else "the simulated state is not finite"

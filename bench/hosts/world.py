@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.hosts.changes import AS_IT_IS, Changes
 from sim.episodes import Images
+from sim.scene import Value
 from sim.state import State
+from tasks.grammar import Thing
 
 
 class World(Protocol):
-    """One environment of another simulator, spoken to in canonical terms."""
+    """One environment of another simulator, spoken to in canonical terms.
+
+    Objects stand in the state under the role that they play in our task ("target", "base"), what else there is as
+    "other1" and so on; fixtures and joints under the names of the task ("goal", "bin", "door").
+    """
 
     # Physics engine and version.
     engine: str
     # Names of the conversions that it makes.
     adapters: tuple[str, ...]
+    # Paths that `reset` can change.
+    knobs: ClassVar[frozenset[str]]
 
-    def reset(self, seed: int) -> None:
-        """Begin the host's own episode of `seed`."""
+    def reset(self, seed: int, changes: Changes = AS_IT_IS) -> None:
+        """Begin the host's own episode of `seed`, with `changes` to the values that the host gives in it.
+
+        Without changes it is the host as it is, byte for byte, whatever was changed before.
+        """
 
     def step(self, action: NDArray[np.float64]) -> None:
         """Execute one canonical action (7,) for one control step."""
 
     def state(self) -> State:
         """Return the state of one world (n = 1), Panda base frame, wxyz."""
+
+    def things(self) -> tuple[Thing, ...]:
+        """Return the objects as sentences speak of them, where they stood after the reset."""
+
+    def changed(self) -> Mapping[str, Value]:
+        """Return the absolute values that the changes of this episode have made, by path."""
 
     def success(self) -> bool:
         """Return the host's own verdict on the state as it is."""

@@ -1,0 +1,124 @@
+"""One built environment of ManiSkill: its actors, its state in our terms, its frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.hosts.maniskill_design import Design, Vector, from_base, raw
+from bench.hosts.maniskill_make import CAMERA, Structure, make
+from bench.hosts.others import OTHERS
+from sim.episodes import Images
+from sim.fixtures import SHAPES
+from sim.rotations import conjugate, rotate
+from sim.state import State
+
+HAND = ("panda_hand", "panda_leftfinger", "panda_rightfinger")
+
+KINDS_OF = {"box": "cube", "cylinder": "cylinder", "sphere": "ball"}
+"""Shape -> what an object that was given it is called."""
+
+
+@dataclass
+class Body:
+    """A free actor, and what it is at the moment."""
+
+    actor: Any
+    kind: str
+    color: str
+    shape: str
+    half_size: Vector
+
+
+class ManiskillScene:
+    """One environment, built with a structure."""
+
+    def __init__(self, design: Design, structure: Structure, *, image_size: int) -> None:
+        """Build the scene. No observation is rendered unless `image` is called."""
+        self.design, self._structure = design, structure
+        self.env = make(design, structure, image_size=image_size)
+        self._find()
+
+    def rebuild(self, structure: Structure, *, seed: int) -> None:
+        """Build the scene anew with another structure, in the same environment."""
+        self.env.structure = self._structure = structure
+        self.env.reset(seed=seed, options={"reconfigure": True})
+        self._find()
+
+    def _find(self) -> None:
+        """Look up the robot's links and the actors."""
+        self.links = self.env.agent.robot.links_map
+        self.bodies = {}
+        for role, item in self.design.items.items():
+            actor = getattr(self.env, item.attribute)
+            shape, half = measured(actor)
+            kind = KINDS_OF[shape] if role in self._structure.shapes else item.kind
+            self.bodies[role] = Body(actor, kind, item.color, shape, half)
+        if self._structure.shapes:
+            self.design.rule(self.env, {role: body.half_size for role, body in self.bodies.items()})
+        for other in OTHERS[: self._structure.count]:
+            actor = self.env.others[other.name]
+            self.bodies[other.name] = Body(actor, other.kind, other.color, *measured(actor))
+
+    @property
+    def base(self) -> Vector:
+        """Pose (7,) of the robot's base in ManiSkill's world."""
+        return raw(self.env.agent.robot.pose.raw_pose)
+
+    def state(self) -> State:
+        """Return the state of this world."""
+        robot, base = self.env.agent.robot, self.base
+        qpos, qvel = raw(robot.get_qpos()), raw(robot.get_qvel())
+        fixed = self.design.fixed(self.env, base)
+        halves = {name: body.half_size for name, body in self.bodies.items()}
+        halves |= {name: each.half_size for name, each in fixed.items() if each.half_size is not None}
+        return State(
+            time=raw(self.env.elapsed_steps)[None] / float(self.env.control_freq),
+            q=qpos[None, :7],
+            qd=qvel[None, :7],
+            tcp=from_base(base, raw(self.links["panda_hand_tcp"].pose.raw_pose))[None],
+            opening=np.array([qpos[7] + qpos[8]]),
+            poses={name: from_base(base, raw(body.actor.pose.raw_pose))[None] for name, body in self.bodies.items()},
+            twists={name: _twist(base, body.actor)[None] for name, body in self.bodies.items()},
+            half_sizes={name: half[None].copy() for name, half in halves.items()},
+            table=np.array([-base[2]]),
+            contact=np.array([self._contact()]),
+            shapes={name: np.array([SHAPES.index(body.shape)]) for name, body in self.bodies.items()},  # type: ignore[arg-type]
+            fixtures={name: each.pose[None] for name, each in fixed.items()},
+        )
+
+    def _contact(self) -> float:
+        """Return the sum over hand and fingers of the length of the net contact force, N."""
+        return float(sum(np.linalg.norm(raw(self.links[name].get_net_contact_forces())) for name in HAND))
+
+    def image(self) -> Images:
+        """Return one frame of the base camera, with what ManiSkill hides from its own observations hidden."""
+        for hidden in self.env._hidden_objects:
+            hidden.hide_visual()
+        self.env.scene.update_render(update_sensors=True, update_human_render_cameras=False)
+        sensor = self.env.scene.sensors[CAMERA]
+        sensor.capture()
+        shown = sensor.get_obs(rgb=True, depth=False, position=False, segmentation=False, normal=False, albedo=False)
+        return np.ascontiguousarray(shown["rgb"].cpu().numpy()[0], dtype=np.uint8)
+
+    def close(self) -> None:
+        """Free the scene."""
+        self.env.close()
+
+
+def measured(actor: Any) -> tuple[str, Vector]:
+    """Return shape and half extents (3,) of an actor, m to a micrometre, by its collision shape."""
+    (shape,) = actor._bodies[0].collision_shapes
+    if hasattr(shape, "half_size"):
+        return "box", np.round(np.array(shape.half_size, dtype=np.float64), 6)
+    if hasattr(shape, "half_length"):
+        return "cylinder", np.round(np.array([shape.radius, shape.radius, shape.half_length], dtype=np.float64), 6)
+    return "sphere", np.round(np.full(3, float(shape.radius)), 6)
+
+
+def _twist(base: Vector, actor: Any) -> Vector:
+    """Return linear and angular velocity (6,) in the base frame."""
+    turned = conjugate(base[3:])
+    return np.concatenate([rotate(turned, raw(v)) for v in (actor.linear_velocity, actor.angular_velocity)])

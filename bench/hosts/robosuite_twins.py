@@ -1,0 +1,118 @@
+"""The twins of our tasks in robosuite: Lift, Stack, PickPlaceCan and Door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bench.hosts.robosuite_design import Design, Fixed, Item, Vector
+from bench.hosts.robosuite_world import ADAPTERS, SURROUNDINGS, RobosuiteWorld, body_knobs
+from bench.hosts.views import View
+from sim.rotations import from_axis_angle, rotate
+from tasks import open_door, place_in_bin
+
+TABLE = 0.8
+"""Height of the table top of robosuite's table arena, m."""
+
+TABLE_FRAME = "base_frame: world minus the base at (-0.56, 0, 0.912); table top at -0.112 m"
+AGENTVIEW = ("rows_top_first: OpenGL rows flipped", "camera: agentview")
+TEXTURED = SURROUNDINGS | {"table.texture"}
+
+
+class RobosuiteLift(RobosuiteWorld):
+    """`Lift`: one red cube."""
+
+    design = Design("Lift", {"target": Item(lambda env: env.cube, "cube", "red")}, table=TABLE)
+    adapters = (*ADAPTERS, TABLE_FRAME, *AGENTVIEW)
+    knobs = TEXTURED | body_knobs("target", rigid=False)
+
+
+class RobosuiteStack(RobosuiteWorld):
+    """`Stack`: a red cube, and a larger green one."""
+
+    design = Design(
+        "Stack",
+        {"target": Item(lambda env: env.cubeA, "cube", "red"), "base": Item(lambda env: env.cubeB, "cube", "green")},
+        table=TABLE,
+    )
+    adapters = (*ADAPTERS, TABLE_FRAME, *AGENTVIEW)
+    knobs = TEXTURED | body_knobs("target", rigid=False) | body_knobs("base", rigid=False)
+
+
+CAN, FLOOR = 3, 0.82
+"""Number of the can among the goods of PickPlace; height of the bins' floors in robosuite's world, m."""
+
+COMPARTMENT, INSIDE = (0.1, 0.125), (0.09, 0.115)
+"""Middle of the can's compartment, from that of its bin, and half of its inside, m (bins_arena.xml)."""
+
+
+def _compartment(env: Any, base: Vector) -> Fixed:
+    """Return the can's compartment as the task's bin: the floor that a target rests on is `WALL` above its frame."""
+    x, y = env.bin2_pos[:2] + COMPARTMENT - base[:2]
+    pose = np.array([x, y, FLOOR - base[2] - place_in_bin.WALL, 1.0, 0.0, 0.0, 0.0])
+    return Fixed({"bin": pose}, half_sizes={"bin": np.array([*INSIDE, 0.04])})
+
+
+class RobosuitePickPlaceCan(RobosuiteWorld):
+    """`PickPlaceCan`: a red can in one bin, and four compartments beside it."""
+
+    design = Design(
+        "PickPlaceCan",
+        {"target": Item(lambda env: env.objects[CAN], "cylinder", "red")},
+        table=FLOOR,
+        fixed=_compartment,
+        tables=("bin1",),
+        around=((0.46, -0.33), (0.74, 0.03)),
+    )
+    adapters = (
+        *ADAPTERS,
+        "base_frame: world minus the base at (-0.5, -0.1, 0.912); the bins' floor, which is the table, at -0.092 m",
+        "rows_top_first: OpenGL rows flipped",
+        "camera: agentview of the bins arena, 1.5 m before the base and 0.84 m above it",
+        "bin: the compartment of the can, 18 x 23 cm",
+    )
+    knobs = SURROUNDINGS | body_knobs("target", rigid=True)
+
+
+HANDLE = np.array([0.075, -0.10, 0.0])
+"""Middle of the handle in the frame of its holder, m (door.xml)."""
+
+
+def _door(env: Any, base: Vector) -> Fixed:
+    """Return the fixture "door": its frame is put where our own door would have its handle at the host's.
+
+    Ours has its hinge on the other side, so only the handle and the side from which it is pulled agree.
+    """
+    data = env.sim.data
+    angle = float(data.qpos[env.hinge_qpos_addr])
+    holder = env.object_body_ids["latch"]
+    handle = data.body_xpos[holder] + data.body_xmat[holder].reshape(3, 3) @ HANDLE - base
+    outward = -data.body_xmat[env.object_body_ids["frame"]].reshape(3, 3)[:, 1]
+    yaw = float(np.arctan2(-outward[1], -outward[0]))
+    quaternion = np.asarray(from_axis_angle(np.array([0.0, 0.0, yaw])))
+    place = handle - np.asarray(rotate(quaternion, open_door.handle_in_door(np.array(angle))))
+    return Fixed({"door": np.concatenate([place, quaternion])}, joints={"door": angle})
+
+
+class RobosuiteDoor(RobosuiteWorld):
+    """`Door` without its latch: a door with a horizontal handle at the robot's right."""
+
+    design = Design(
+        "Door",
+        {},
+        table=TABLE,
+        view=View((1.16, -0.14, 0.68), (0.44, -0.14, 0.1), 45.0),
+        options={"use_latch": False},
+        fixed=_door,
+        door=lambda env: env.door,
+    )
+    adapters = (
+        *ADAPTERS,
+        TABLE_FRAME,
+        "rows_top_first: OpenGL rows flipped",
+        "camera: agentview moved 14 cm to the robot's right: the host's own hardly shows the handle",
+        "use_latch: False, the version of Door without a lever to press",
+        "door_frame: put so that handle and side of pull are the host's; the hinge is on the other side",
+    )
+    knobs = (TEXTURED - {"others.count"}) | {"door.position"}

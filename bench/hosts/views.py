@@ -1,0 +1,61 @@
+"""Cameras of hosts: look-at views in the base frame, and how `camera.*` changes one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.hosts.changes import Changes, applied
+from sim.errors import UserError
+from sim.looks import look_at
+from sim.rotations import from_matrix
+from sim.scene import Value
+
+Vector = NDArray[np.float64]
+
+NOMINAL: dict[str, Value] = {
+    "camera.offset": (0.0, 0.0, 0.0),
+    "camera.target_offset": (0.0, 0.0, 0.0),
+    "camera.roll": 0.0,
+    "camera.fovy": 1.0,
+}
+"""Paths and nominal values: displacements of eye and target in m, rotation about the viewing axis, factor on fovy."""
+
+KNOBS = frozenset(NOMINAL)
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera at `eye` that looks at `target`, m, base frame; `fovy` in degrees, `roll` in rad."""
+
+    eye: tuple[float, float, float]
+    target: tuple[float, float, float]
+    fovy: float
+    roll: float = 0.0
+
+    def rotation(self) -> Vector:
+        """Return the rotation (3, 3) whose columns are right, up and backward."""
+        return look_at(np.array(self.eye), np.array(self.target), roll=self.roll)
+
+    def quaternion(self) -> Vector:
+        """Return `rotation` as a quaternion (4,), wxyz: the frame of OpenGL and MuJoCo."""
+        return np.asarray(from_matrix(self.rotation()))
+
+    def forward_left_up(self) -> Vector:
+        """Return the rotation (4,), wxyz, whose axes are forward, left and up: the frame of SAPIEN."""
+        right, up, back = self.rotation().T
+        return np.asarray(from_matrix(np.stack([-back, -right, up], axis=-1)))
+
+
+def changed_view(view: View, changes: Changes) -> tuple[View, dict[str, Value]]:
+    """Return the view after the changes of `camera.*`, and the absolute values by path."""
+    values = {path: applied(path, NOMINAL[path], changes[path]) for path in NOMINAL if path in changes}
+    all_values = {path: np.asarray(values.get(path, nominal)) for path, nominal in NOMINAL.items()}
+    fovy = view.fovy * float(all_values["camera.fovy"])
+    if not 1.0 <= fovy <= 170.0:
+        raise UserError(f"camera.fovy makes the vertical field of view {fovy:.1f} degrees; it must be 1 to 170.")
+    x, y, z = (np.array(view.eye) + all_values["camera.offset"]).tolist()
+    tx, ty, tz = (np.array(view.target) + all_values["camera.target_offset"]).tolist()
+    return View((x, y, z), (tx, ty, tz), fovy, view.roll + float(all_values["camera.roll"])), values
