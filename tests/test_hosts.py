@@ -112,7 +112,7 @@ def test_the_fingers_lie_on_the_y_axis_of_the_tcp_frame(env):
         data = world._env.sim.data
         across = data.get_body_xpos("gripper0_right_leftfinger") - data.get_body_xpos("gripper0_right_rightfinger")
     else:
-        left, right = (world._links[f"panda_{side}finger"].pose.p[0].numpy() for side in ("left", "right"))
+        left, right = (world._scene.links[f"panda_{side}finger"].pose.p[0].numpy() for side in ("left", "right"))
         across = left - right
     assert abs(_cosine(across, axes[:, 1])) > 0.999
 
@@ -193,9 +193,10 @@ def test_observation_and_record_are_as_declared(env):
     np.testing.assert_allclose(np.linalg.norm(quaternion), 1.0, atol=1e-5)
     assert observation.privileged.shape == (1, 20)
     assert observation.instructions == (TASK.instruction(7, color="red")[0],)
+    assert env.spec.convention.image_size == 256
     step = env.step(np.array([[0, 0, 0, 0, 0, 0, 1.0]]))
     assert set(TASK.weights) < set(step.terms)
-    assert step.terms["lifted"][0] == 0
+    assert step.terms["lifted"][0] == step.terms["task_success"][0] == 0
     assert not step.terminated[0]
     assert not step.truncated[0]
     assert {"tcp", "joints", "contact", "object/cube"} <= set(env.snapshot(ONE))

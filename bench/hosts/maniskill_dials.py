@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from bench.hosts.changes import Changes, applied
-from bench.hosts.maniskill_design import raw
+from bench.hosts.maniskill_design import Vector, raw
 from bench.hosts.maniskill_looks import Looks, visible_materials
 from bench.hosts.maniskill_scene import Body, ManiskillScene
 from sim.errors import UserError
@@ -134,7 +134,7 @@ class Dials:
         agent.controller.reset()
 
 
-def put(actor: Any, pose: np.ndarray) -> None:
+def put(actor: Any, pose: Vector) -> None:
     """Set an actor's pose (7,) in the world, and let it rest."""
     import sapien
 

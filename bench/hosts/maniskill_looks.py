@@ -105,14 +105,14 @@ class Looks:
         import sapien
 
         light = self._lights[0]
-        before = light.pose
+        before = light.entity_pose
         nominal = tuple(float(x) for x in before.to_transformation_matrix()[:3, 0])
         way = np.array(self._value("light.direction", nominal, changes))
         if np.linalg.norm(way) < 1e-6:
             raise UserError("light.direction is (0, 0, 0): a light needs a direction, for example (-0.3, 0.2, -1).")
         way = way / np.linalg.norm(way)
-        light.set_pose(sapien.Pose(before.p, sapien.math.shortest_rotation([1, 0, 0], way)))
-        self._undo.append(lambda: light.set_pose(before))
+        light.set_entity_pose(sapien.Pose(before.p, sapien.math.shortest_rotation([1, 0, 0], way)))
+        self._undo.append(lambda: light.set_entity_pose(before))
 
 
 def visible_materials(actor: Any) -> list[Any]:

@@ -39,7 +39,7 @@ def make(design: Design, structure: Structure, *, image_size: int) -> Any:
     """Return the environment, unwrapped: the wrapper would truncate after 50 steps, and the horizon is ours."""
     prefer_lavapipe()
     import gymnasium
-    import mani_skill.envs
+    import mani_skill.envs  # noqa: F401  Registers the environments.
 
     camera: dict[str, Any] = {"width": image_size, "height": image_size, "fov": float(np.radians(design.view.fovy))}
     if design.moved:
@@ -57,7 +57,9 @@ def make(design: Design, structure: Structure, *, image_size: int) -> Any:
     with needs_vulkan("ManiSkill"):
         if structure.plain:
             return cast(Any, gymnasium.make(design.name, **options).unwrapped)
-        plain = mani_skill.utils.registration.REGISTERED_ENVS[design.name].cls
+        from mani_skill.utils.registration import REGISTERED_ENVS
+
+        plain = REGISTERED_ENVS[design.name].cls
         return _class(plain, design, structure)(**options)
 
 
@@ -76,7 +78,8 @@ def _class(plain: Any, design: Design, structure: Structure) -> Any:
         for role, (shape, half_size) in self.structure.shapes.items():
             item = design.items[role]
             actor = getattr(self, item.attribute)
-            self.scene.remove_actor(actor)
+            actor.remove_from_scene()
+            del self.scene.actors[actor.name]
             self.scene.remove_from_state_dict_registry(actor)
             built = _build(self.scene, actor.name, shape, half_size, item.color)
             setattr(self, item.attribute, built)

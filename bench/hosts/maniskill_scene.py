@@ -85,7 +85,7 @@ class ManiskillScene:
             half_sizes={name: half[None].copy() for name, half in halves.items()},
             table=np.array([-base[2]]),
             contact=np.array([self._contact()]),
-            shapes={name: np.array([SHAPES.index(body.shape)]) for name, body in self.bodies.items()},  # type: ignore[arg-type]
+            shapes={name: np.array([SHAPES.index(body.shape)]) for name, body in self.bodies.items()},
             fixtures={name: each.pose[None] for name, each in fixed.items()},
         )
 
@@ -112,10 +112,14 @@ def measured(actor: Any) -> tuple[str, Vector]:
     """Return shape and half extents (3,) of an actor, m to a micrometre, by its collision shape."""
     (shape,) = actor._bodies[0].collision_shapes
     if hasattr(shape, "half_size"):
-        return "box", np.round(np.array(shape.half_size, dtype=np.float64), 6)
+        return "box", _rounded(*shape.half_size)
     if hasattr(shape, "half_length"):
-        return "cylinder", np.round(np.array([shape.radius, shape.radius, shape.half_length], dtype=np.float64), 6)
-    return "sphere", np.round(np.full(3, float(shape.radius)), 6)
+        return "cylinder", _rounded(shape.radius, shape.radius, shape.half_length)
+    return "sphere", _rounded(shape.radius, shape.radius, shape.radius)
+
+
+def _rounded(*half: float) -> Vector:
+    return np.array([round(float(x), 6) for x in half])
 
 
 def _twist(base: Vector, actor: Any) -> Vector:

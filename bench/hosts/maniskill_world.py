@@ -18,7 +18,7 @@ from bench.hosts.others import count_of, spots
 from bench.hosts.words import stretches, thing
 from sim.episodes import Images
 from sim.errors import UserError, unknown
-from sim.fixtures import SHAPES, Shape
+from sim.fixtures import SHAPES
 from sim.scene import Value
 from sim.state import State
 from tasks.grammar import Thing
@@ -60,6 +60,7 @@ class ManiskillWorld:
     design: ClassVar[Design]
     adapters: tuple[str, ...]
     knobs: ClassVar[frozenset[str]]
+    horizon: ClassVar[int] = 0
 
     def __init__(self, *, image_size: int) -> None:
         """Build the scene once. Another structure is a second environment, rebuilt only where the structure changes."""
@@ -113,7 +114,7 @@ class ManiskillWorld:
             if min(size) <= 0:
                 raise UserError(f"{role}.half_size = {size} is not allowed: every half extent must be above 0 m.")
             if (wanted, size) != (shape, half):
-                shapes[role] = (cast(Shape, wanted), size)
+                shapes[role] = (wanted, size)
         if "others.count" not in changes:
             return Structure(shapes)
         self._values["others.count"] = applied("others.count", 0.0, changes["others.count"])

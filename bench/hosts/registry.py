@@ -67,9 +67,10 @@ def make_host(
 ) -> Env:
     """Return `n` worlds of the host's environment `host_task`, described in the terms of `task`.
 
-    `horizon` (steps) defaults to the task's. With `stop_lifted`, an episode ends once our task's own success has held
-    for so many steps in a row; otherwise it runs to the horizon. The host "demomill" is our own engine. Every episode
-    draws the laws of `variation`, which apply to the values that the host itself gives.
+    `horizon` (steps) defaults to the task's, or to what the host's environment needs where that is longer. With
+    `stop_lifted`, an episode ends once our task's own success has held for so many steps in a row; otherwise it runs to
+    the horizon. The host "demomill" is our own engine. Every episode draws the laws of `variation`, which apply to the
+    values that the host itself gives.
     """
     check_host(name, host_task, task)
     if n < 1:
@@ -82,7 +83,7 @@ def make_host(
         worlds = [make_world(name, host_task, image_size=image_size) for _ in range(n)]
     except ModuleNotFoundError as error:
         raise _missing(name, HOSTS[name], str(error.name)) from error
-    limit = task.horizon if horizon is None else horizon
+    limit = max(task.horizon, worlds[0].horizon) if horizon is None else horizon
     env = HostEnv(
         worlds, task, host=name, host_task=host_task, horizon=limit, stop_lifted=stop_lifted, image_size=image_size
     )

@@ -9,7 +9,8 @@ import mujoco
 import numpy as np
 
 from bench.hosts.changes import Changes, applied
-from bench.hosts.robosuite_looks import Looks, paint
+from bench.hosts.robosuite_design import Vector
+from bench.hosts.robosuite_looks import Indices, Looks, paint
 from bench.hosts.robosuite_scene import Body, RobosuiteScene
 from sim.contacts import GEOM_TYPES, size_triple
 from sim.errors import UserError, unknown
@@ -119,7 +120,7 @@ class Dials:
         self._resize(body, half)
         self._env.sim.data.qpos[body.qpos + 2] += raised
 
-    def _resize(self, body: Body, half: np.ndarray) -> None:
+    def _resize(self, body: Body, half: Vector) -> None:
         """Give the object's geoms its shape and half extents, and its mass the inertia that goes with them."""
         model, shape = self._model, cast(Shape, body.shape)
         if shape != "box":
@@ -151,7 +152,7 @@ class Dials:
     def _friction(self, body: Body, path: str, changes: Changes) -> None:
         self._slide(body.solid, path, changes)
 
-    def _slide(self, geoms: np.ndarray, path: str, changes: Changes) -> None:
+    def _slide(self, geoms: Indices, path: str, changes: Changes) -> None:
         """Change the sliding friction of geoms, each from its own; the first one's value is the one recorded."""
         nominal = [float(x) for x in self._model.geom_friction[geoms, 0]]
         for geom, value in zip(geoms, nominal, strict=True):

@@ -6,6 +6,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.hosts import views
 from bench.hosts.changes import Changes, applied
@@ -14,6 +15,8 @@ from sim.errors import UserError, unknown
 from sim.scene import Value, rgb
 from sim.textures import SIZE, TEXTURES, pixels
 
+Indices = NDArray[np.intp]
+
 TABLE_TEXTURE, TABLE_MATERIAL = "textable", "table_mat"
 """Texture and material that robosuite's table arena keeps for randomization."""
 
@@ -21,7 +24,7 @@ TABLE_GREY = (0.75, 0.75, 0.75)
 """What counts as the table's own colour where its texture alone is changed: about that of robosuite's ceramic."""
 
 
-def paint(model: mujoco.MjModel, geoms: np.ndarray, color: tuple[float, ...]) -> None:
+def paint(model: mujoco.MjModel, geoms: Indices, color: tuple[float, ...]) -> None:
     """Give geoms one colour without texture."""
     model.geom_matid[geoms] = -1
     model.geom_rgba[geoms, :3] = np.clip(color, 0.0, 1.0)

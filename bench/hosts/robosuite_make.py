@@ -75,7 +75,7 @@ def _object(other: Other) -> Any:
         "cylinder": (objects.CylinderObject, [x, z]),
         "sphere": (objects.BallObject, [x]),
     }[other.shape]
-    return kind(name=other.name, size=size, rgba=[*rgb(other.color), 1.0], density=MASS / volume, rng=None)
+    return kind(name=other.name, size=size, rgba=[*rgb(other.color), 1.0], density=MASS / volume)
 
 
 def import_robosuite() -> Any:

@@ -111,7 +111,7 @@ class RobosuiteScene:
             half_sizes={name: half[None].copy() for name, half in halves.items()},
             table=np.array([self._table]),
             contact=np.array([self._contact()]),
-            shapes={name: np.array([SHAPES.index(body.shape)]) for name, body in bodies.items()},  # type: ignore[arg-type]
+            shapes={name: np.array([SHAPES.index(body.shape)]) for name, body in bodies.items()},
             fixtures={name: pose[None] for name, pose in fixed.poses.items()},
             joints={name: np.array([value]) for name, value in fixed.joints.items()},
         )

@@ -10,7 +10,7 @@ from bench.hosts.robosuite_design import Design, Fixed, Item, Vector
 from bench.hosts.robosuite_world import ADAPTERS, SURROUNDINGS, RobosuiteWorld, body_knobs
 from bench.hosts.views import View
 from sim.rotations import from_axis_angle, rotate
-from tasks import open_door, place_in_bin
+from tasks import open_door
 
 TABLE = 0.8
 """Height of the table top of robosuite's table arena, m."""
@@ -48,9 +48,12 @@ COMPARTMENT, INSIDE = (0.1, 0.125), (0.09, 0.115)
 
 
 def _compartment(env: Any, base: Vector) -> Fixed:
-    """Return the can's compartment as the task's bin: the floor that a target rests on is `WALL` above its frame."""
+    """Return the can's compartment as the task's bin, with its frame on the floor.
+
+    Our own bin's floor is 6 mm thick. A can stands taller than it is wide and would seem to float by those.
+    """
     x, y = env.bin2_pos[:2] + COMPARTMENT - base[:2]
-    pose = np.array([x, y, FLOOR - base[2] - place_in_bin.WALL, 1.0, 0.0, 0.0, 0.0])
+    pose = np.array([x, y, FLOOR - base[2], 1.0, 0.0, 0.0, 0.0])
     return Fixed({"bin": pose}, half_sizes={"bin": np.array([*INSIDE, 0.04])})
 
 
@@ -73,6 +76,7 @@ class RobosuitePickPlaceCan(RobosuiteWorld):
         "bin: the compartment of the can, 18 x 23 cm",
     )
     knobs = SURROUNDINGS | body_knobs("target", rigid=True)
+    horizon = 160
 
 
 HANDLE = np.array([0.075, -0.10, 0.0])
@@ -116,3 +120,4 @@ class RobosuiteDoor(RobosuiteWorld):
         "door_frame: put so that handle and side of pull are the host's; the hinge is on the other side",
     )
     knobs = (TEXTURED - {"others.count"}) | {"door.position"}
+    horizon = 80

@@ -57,6 +57,7 @@ class RobosuiteWorld:
     design: ClassVar[Design]
     adapters: tuple[str, ...]
     knobs: ClassVar[frozenset[str]]
+    horizon: ClassVar[int] = 0
 
     def __init__(self, *, image_size: int) -> None:
         """Build the model once. A scene with other objects is a second one, built when it is first asked for."""

@@ -28,6 +28,8 @@ class World(Protocol):
     adapters: tuple[str, ...]
     # Paths that `reset` can change.
     knobs: ClassVar[frozenset[str]]
+    # Steps that an episode of it needs at least; 0: those of our task do.
+    horizon: ClassVar[int]
 
     def reset(self, seed: int, changes: Changes = AS_IT_IS) -> None:
         """Begin the host's own episode of `seed`, with `changes` to the values that the host gives in it.
