@@ -155,7 +155,13 @@ TASK = Task(
     success=success,
     templates=SEMANTICS.templates,
     target="door",
-    twins=(Twin("robosuite", "Door", "Door is larger, 58 cm high, and has a lever to press in one of its versions"),),
+    twins=(
+        Twin(
+            "robosuite",
+            "Door",
+            "Door is 58 cm high, at the robot's right, hinged on the other side, with a horizontal handle and no latch",
+        ),
+    ),
     semantics=SEMANTICS,
     clearance=START_CLEARANCE,
 )

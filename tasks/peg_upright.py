@@ -128,7 +128,9 @@ TASK = Task(
     success=success,
     templates=SEMANTICS.templates,
     target="target",
-    twins=(Twin("maniskill", "LiftPegUpright-v1", "LiftPegUpright has one peg, 24 cm long and 5 cm thick"),),
+    twins=(
+        Twin("maniskill", "LiftPegUpright-v1", "LiftPegUpright has one peg of two colours, 24 cm long and 5 cm thick"),
+    ),
     semantics=SEMANTICS,
     clearance=START_CLEARANCE,
 )

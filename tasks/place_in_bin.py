@@ -128,7 +128,7 @@ TASK = Task(
     target="target",
     twins=(
         Twin("maniskill", "PlaceSphere-v1", "PlaceSphere has one ball and a bin that just holds it, 4 cm wide"),
-        Twin("robosuite", "PickPlaceCan", "PickPlaceCan has a can among other goods and a compartment behind a wall"),
+        Twin("robosuite", "PickPlaceCan", "PickPlaceCan has a can and a compartment behind a wall, 70 cm away"),
     ),
     semantics=SEMANTICS,
     clearance=START_CLEARANCE,

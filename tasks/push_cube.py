@@ -66,7 +66,8 @@ TASK = Task(
         Twin(
             "maniskill",
             "PushCube-v1",
-            "PushCube has one cube, its region straight ahead at 20 cm, and counts 10 cm from the centre as reached",
+            "PushCube has one cube, its region straight ahead at 20 cm, and counts 10 cm from the centre as reached; "
+            "our 6 cm are out of the arm's reach where the region is farthest",
         ),
     ),
     semantics=SEMANTICS,
