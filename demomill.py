@@ -52,6 +52,7 @@ VERBS = (
     Verb("mix", "datagen.mixture:mix", "what a mixture will really draw: exact counts per source", job=True),
     Verb("train-vla", "policies.vla.train:train_vla", "train a vision-language-action policy on a mixture", job=True),
     Verb("finetune", "policies.pretrained.finetune:finetune", "adapt a pretrained VLA to a mixture (LoRA)", job=True),
+    Verb("dagger", "policies.vla.dagger:dagger", "rounds of acting, labelling by the expert and training on", job=True),
     Verb("bench", "bench.reproduce:bench_verb", "judge a policy in held-out worlds of other simulators", "policy"),
     Verb("serve", "policies.serve.command:serve", "a policy server that speaks the openpi protocol", "policy"),
     Verb("compare", "bench.compare:compare", "two policies on the same episodes, and which is better", "runs"),

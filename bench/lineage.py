@@ -6,6 +6,8 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from bench.grounding_picture import grounding_section
+
 LEFT_OUT = frozenset({"curve", "statistics", "convention", "model", "packages", "code"})
 """Keys of a checkpoint's record that a run does not repeat: long, or said elsewhere."""
 
@@ -27,7 +29,9 @@ def how_loaded(factory: Any) -> dict[str, Any] | None:
 def lineage_sections(start: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the page's sections about the checkpoints of a run; none for a run that recorded nothing of them."""
     made = start.get("provenance", {})
-    return [_section(name, record) for name, record in made.items()]
+    sections = [_section(name, record) for name, record in made.items()]
+    pictured = [grounding_section(name, start.get("loaded", {}).get(name), record) for name, record in made.items()]
+    return [*sections, *(section for section in pictured if section is not None)]
 
 
 def _section(name: str, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ class Section:
     curves: tuple[Mapping[str, Any], ...] = ()
     # What to type to repeat it.
     command: str = ""
+    # Pictures, as data URIs.
+    pictures: tuple[str, ...] = ()
 
     def charts(self) -> list[Chart]:
         """Return the curves as charts."""
@@ -42,8 +44,9 @@ def sections_from(records: Iterable[Mapping[str, Any] | Section]) -> list[Sectio
 
 
 def _section(record: Mapping[str, Any]) -> Section:
-    _check(record, ("title", "text", "facts", "table", "curves", "command"), ("title",), "a section")
-    return Section(**{**record, "curves": tuple(record.get("curves", ()))})
+    _check(record, ("title", "text", "facts", "table", "curves", "command", "pictures"), ("title",), "a section")
+    many = {name: tuple(record.get(name, ())) for name in ("curves", "pictures")}
+    return Section(**{**record, **many})
 
 
 def _check_table(section: Section) -> None:

@@ -103,7 +103,7 @@ def test_the_checkpoint_carries_what_it_was_trained_on(folder):
     assert checkpoint.convention.image_size == 64
     assert checkpoint.record["mixture"]["sources"][0]["digest"]
     assert {"mixture", "metrics", "training", "settings", "code", "statistics_fingerprint"} <= checkpoint.record.keys()
-    assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".jsonl", ".safetensors"]
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".jsonl", ".png", ".safetensors"]
 
 
 def edit(folder, change):

@@ -58,6 +58,20 @@ class Feed:
         told = replace(batch, instruction=sentence + len(self.data.instructions) * which, points=points)
         return self._inputs(told, pixels, state, draws, noise=augment.action_noise)
 
+    def examples(self, count: int) -> Batch:
+        """Return at most `count` validation steps early in their episodes, of as many sentences as there are.
+
+        Without a validation split, none: what a network makes of frames that it learned from says little.
+        """
+        arrays = next(iter(self.data.validation.values()), None)
+        if arrays is None:
+            return self.data.train[0].batch(np.zeros(0, np.int64), chunk=self.data.chunk)
+        firsts = np.unique(arrays.start)
+        rows = firsts + (arrays.stop[firsts] - firsts) // 4
+        _, unlike = np.unique(arrays.instruction[rows], return_index=True)
+        chosen = [*sorted(unlike), *(k for k in range(len(rows)) if k not in set(unlike))][:count]
+        return arrays.batch(rows[chosen], chunk=self.data.chunk)
+
     def plain(self, batch: Batch) -> Inputs:
         """Return the inputs of a batch as it is; what the head "flow" draws is the same for the same states."""
         state = self.statistics.normalize_state(batch.state)

@@ -17,6 +17,7 @@ from policies.vla.checkpoint import VlaCheckpoint, code_versions, save_checkpoin
 from policies.vla.closed_loop import success
 from policies.vla.curve import Curve
 from policies.vla.feed import Feed
+from policies.vla.grounding import ROWS, write_grounding
 from policies.vla.learner import Learner
 from policies.vla.model import parameter_count
 from policies.vla.normalization import mixture_statistics
@@ -200,10 +201,20 @@ class Training:
             **kept,
             **({"rollouts": looks[-1]["rollouts"]} if "rollouts" in looks[-1] else {}),
         }
+        record |= {"grounding": list(self._draw_grounding())} if self.ranks.first else {}
         digest = self._save_checkpoint(record) if self.ranks.first else ""
         self.ranks.wait()
         notes = tuple(kept["notes"])
         return TrainVlaResult(self.config.out, digest, mixture=drawn, metrics=kept["metrics"], notes=notes, **training)
+
+    def _draw_grounding(self) -> tuple[str, ...]:
+        """Draw what the network makes of a few frames that it never learned from; return their sentences."""
+        frames = self.feed.examples(ROWS)
+        if not len(frames.image):
+            return ()
+        said = tuple(self.data.instructions[number] for number in frames.instruction)
+        write_grounding(self.config.out, self._as_checkpoint(), frames.image, said, frames.state)
+        return said
 
     def _save_checkpoint(self, record: dict[str, Any]) -> str:
         """Write the checkpoint, then remove what only an unfinished training needs; return the weights' digest."""
