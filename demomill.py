@@ -47,6 +47,12 @@ VERBS = (
     Verb("evaluate-expert", "policies.evaluate_expert:evaluate_expert", "measure an expert's success", "task"),
     Verb("transfer", "bench.transfer:transfer", "experts on other engines: success, engine x engine", "experts"),
     Verb("generate", "datagen.several:generate_job", "make filtered demonstrations (RLDS)", job=True),
+    Verb(
+        "import",
+        "datagen.importing.import_recording:import_recording",
+        "a recording of robosuite or ManiSkill (HDF5) -> RLDS",
+        "recording",
+    ),
     Verb("inspect", "datagen.inspection.inspect_dataset:inspect_dataset", "what is in an RLDS dataset", "dataset"),
     Verb("verify", "datagen.verify:verify", "whether a dataset is what it says, byte for byte", "dataset"),
     Verb("mix", "datagen.mixture:mix", "what a mixture will really draw: exact counts per source", job=True),

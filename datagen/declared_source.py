@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,28 @@ class RawEpisode:
 
     states: Numbers
     actions: Numbers
-    images: list[bytes]
-    texts: list[bytes]
+    images: Sequence[bytes]
+    texts: Sequence[bytes]
     metadata: Mapping[str, Any]
+
+
+class Examinable(Protocol):
+    """What can be compared with its declaration: a declared dataset, or a recording that is to become one."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+
+    @property
+    def declared(self) -> Declaration:
+        """What it is said to mean."""
+
+    @property
+    def resample(self) -> bool:
+        """Whether another rate is resampled."""
+
+    def raw(self, split: str, *, verify: bool = True) -> Iterator[RawEpisode]:
+        """Yield the episodes of a split, nothing converted."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +118,7 @@ class DeclaredDataset:
     def _converted(self, raw: RawEpisode) -> StoredEpisode:
         states = state_to_canonical(raw.states, self.declared)
         actions = action_to_canonical(raw.actions, states, self.declared)
-        images, texts = raw.images, raw.texts
+        images, texts = list(raw.images), list(raw.texts)
         if self.declared.rate != CANONICAL.rate:
             other = resample(states, actions, rate=self.declared.rate, target=CANONICAL.rate)
             states, actions = other.states, other.actions

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from datagen.canonical import action_to_canonical, state_to_canonical
 from datagen.declaration import Declaration
-from datagen.declared_source import DeclaredDataset, RawEpisode
+from datagen.declared_source import Examinable, RawEpisode
 from datagen.rlds_reader import decode_image
 from datagen.rotation_forms import FORMS
-from datagen.source_statistics import gripper_agreement, high, low, motion_agreement, speeds
+from datagen.source_statistics import gripper_agreement, high, low, motion_agreement, speeds, turning_agreement
 from sim.conventions import CANONICAL
 from sim.errors import UserError
 
@@ -45,6 +45,8 @@ class Measured:
     # Cosine between commanded and measured motion, and correlation of commanded and measured opening; None: too little.
     motion_agreement: float | None
     gripper_agreement: float | None
+    # Cosine between commanded and measured turning.
+    turning_agreement: float | None
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class _Sample:
     actions: list[Numbers]
 
 
-def examine(dataset: DeclaredDataset, *, split: str = "train") -> Measured:
+def examine(dataset: Examinable, *, split: str = "train") -> Measured:
     """Return what the data shows, or refuse the declaration with everything that contradicts it."""
     declared = dataset.declared
     if declared.rate != CANONICAL.rate and not dataset.resample:
@@ -82,10 +84,11 @@ def examine(dataset: DeclaredDataset, *, split: str = "train") -> Measured:
         turning=turning,
         motion_agreement=motion_agreement(states, actions),
         gripper_agreement=gripper_agreement(states, actions),
+        turning_agreement=turning_agreement(states, actions),
     )
 
 
-def _refusal(dataset: DeclaredDataset, sample: _Sample, faults: list[str]) -> UserError:
+def _refusal(dataset: Examinable, sample: _Sample, faults: list[str]) -> UserError:
     rows = "\n".join(
         f"  {name:10} declared: {ours:64} canonical: {theirs}" for name, ours, theirs in _both(dataset.declared)
     )
@@ -127,7 +130,11 @@ def conversions(declared: Declaration, measured: Measured) -> str:
     ]
     agreements = [
         f"{name} {value:.2f}"
-        for name, value in (("of motion", measured.motion_agreement), ("of the gripper", measured.gripper_agreement))
+        for name, value in (
+            ("of motion", measured.motion_agreement),
+            ("of turning", measured.turning_agreement),
+            ("of the gripper", measured.gripper_agreement),
+        )
         if value is not None
     ]
     said = f"; agreement with the commands {', '.join(agreements)}" if agreements else ""
@@ -206,12 +213,15 @@ def _meaning(sample: _Sample, declared: Declaration) -> Iterator[str]:
     agreement = motion_agreement(sample.states, sample.actions)
     if agreement is not None and agreement < 0:
         yield f"the hand moves against its commands (cosine {agreement:.2f}): another frame, or signs"
+    agreement = turning_agreement(sample.states, sample.actions)
+    if agreement is not None and agreement < -0.2:
+        yield f"the hand turns against its commands (cosine {agreement:.2f}): another frame, form or sign of rotations"
     agreement = gripper_agreement(sample.states, sample.actions)
     if agreement is not None and agreement < -0.2:
         yield f"the hand opens when it is told to close (correlation {agreement:.2f}): one of the two signs is wrong"
 
 
-def _frames(dataset: DeclaredDataset, raw: list[RawEpisode]) -> Iterator[str]:
+def _frames(dataset: Examinable, raw: list[RawEpisode]) -> Iterator[str]:
     """Yield where frames are of another size than declared, and whether any sentence is there."""
     declared = dataset.declared.frame
     shapes = {decode_image(episode.images[len(episode.images) // 2]).shape for episode in raw[:FRAMES]}

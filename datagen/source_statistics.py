@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.rotations import conjugate, multiply, to_axis_angle, xyzw_to_wxyz
+
 Numbers = NDArray[np.float64]
 
-MOVING, ENOUGH = 1e-4, 30
-"""Metres per step above which a step counts as motion, and how many such steps a comparison needs."""
+MOVING, TURNING, ENOUGH = 1e-4, 5e-3, 30
+"""Metres and radians per step above which a step counts as motion, and how many such steps a comparison needs."""
 
 
 def speeds(actions: Sequence[Numbers], *, rate: float) -> tuple[float, float]:
@@ -31,6 +33,25 @@ def motion_agreement(states: Sequence[Numbers], actions: Sequence[Numbers]) -> f
             a, b = command[moved].ravel(), motion[moved].ravel()
             found.append(float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b))))
     return max(found) if found else None
+
+
+def turning_agreement(states: Sequence[Numbers], actions: Sequence[Numbers]) -> float | None:
+    """Return the cosine between commanded and measured turning, the best of lags 0 to 2 steps; None: too little."""
+    found = []
+    for lag in range(3):
+        command = np.concatenate([a[: max(len(a) - 1 - lag, 0), 3:6] for a in actions])
+        turn = np.concatenate([_turns(s[lag:, 3:7]) for s in states])
+        turned = (np.linalg.norm(command, axis=1) > TURNING) & (np.linalg.norm(turn, axis=1) > TURNING)
+        if turned.sum() >= ENOUGH:
+            a, b = command[turned].ravel(), turn[turned].ravel()
+            found.append(float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b))))
+    return max(found) if found else None
+
+
+def _turns(xyzw: Numbers) -> Numbers:
+    """Return the axis-angle turns (T - 1, 3) between quaternions (T, 4), in the base frame."""
+    turns = np.asarray(xyzw_to_wxyz(xyzw))
+    return np.asarray(to_axis_angle(multiply(turns[1:], conjugate(turns[:-1]))))
 
 
 def gripper_agreement(states: Sequence[Numbers], actions: Sequence[Numbers]) -> float | None:

@@ -18,6 +18,7 @@ EXTRAS = {
     "websockets": "serve",
     "msgpack": "serve",
     "ray": "ray",
+    "h5py": "recordings",
     "transformers": "pretrained",
     "peft": "pretrained",
     "huggingface_hub": "pretrained",

@@ -33,7 +33,7 @@ def test_a_dataset_that_is_as_a_shipped_declaration_says_becomes_canonical(name,
     config = MixConfig(sources=(SourceConfig(folder, declaration=name, resample=resampled),), samples=10)
     report = mix(config).sources[0]
     assert report.label == find_declaration(name).label
-    assert "agreement with the commands of motion 1.00, of the gripper" in report.note
+    assert "agreement with the commands of motion 1.00, of turning 1.00, of the gripper" in report.note
     loaded = load_mixture(config, LoadOptions(image_size=32, threads=1))
     declared, skip = find_declaration(name), find_declaration(name).skip_first
     states, actions = motion(0, rate=declared.rate)

@@ -1,0 +1,1 @@
+"""Recordings of other simulators, made into datasets: `demomill import`."""
