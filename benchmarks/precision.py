@@ -18,7 +18,7 @@ REFERENCE = "fp32"
 def main() -> None:
     """Run the benchmark, or continue it, and print what each arithmetic costs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", help="folder of a VLA checkpoint; options may stand behind it: runs/vla?execute=2")
+    parser.add_argument("checkpoint", help="folder of a VLA checkpoint, or with options: runs/vla?execute=2")
     parser.add_argument("--out", type=Path, default=Path("runs/precision"), help="folder of the run")
     parser.add_argument("--episodes", type=int, default=200, help="episodes per arithmetic and host")
     parser.add_argument("--hosts", nargs="+", default=["robosuite", "maniskill"], help="hosts, as in demomill bench")

@@ -15,7 +15,7 @@ from datagen.downscale import downscale
 from datagen.interleave import Mixture, Stream
 from datagen.interleave import sample_numbers as sample_numbers
 from datagen.labels import keyframes, points
-from datagen.mixture import MixConfig, Normalization, Source, open_sources
+from datagen.mixture import MixConfig, Normalization, Source, mixed, open_sources
 from datagen.paraphrases import paraphrases
 from datagen.rlds_reader import StoredEpisode
 from sim.conventions import Convention
@@ -83,7 +83,7 @@ def load_mixture(config: MixConfig, options: LoadOptions, *, progress: Progress 
     train = [source.stream("train") for source in sources]
     valid = {k: s.stream(options.validation) for k, s in enumerate(sources) if options.validation in s.dataset.splits}
     valid = {k: stream for k, stream in valid.items() if stream.steps}
-    mixture = Mixture(train, per=config.per, seed=config.seed)
+    mixture = mixed(train, sources, config)
     total = sum(stream.steps for stream in [*train, *valid.values()])
     check_memory(total, options)
     reader = _Reader(options, progress or (lambda done, of: None), total)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
-from datagen.interleave import Mixture, Per
+from datagen.balance import Balance, balanced_shares
+from datagen.interleave import Mixture, Per, Stream
+from datagen.replay import earlier_mixture
 from datagen.sources import Source as Source
 from datagen.sources import SourceConfig as SourceConfig
 from datagen.sources import open_all
@@ -30,6 +33,18 @@ class MixConfig:
     samples: int = 100_000
     # How a VLA that is trained on it normalizes: "mean_std", or "quantiles", by which q01 and q99 become -1 and 1.
     normalization: Normalization = "mean_std"
+    # "task": every task gets the same share and weights hold within a task; "none": weights hold over all sources.
+    balance: Balance = "none"
+    # A checkpoint's folder: the mixture that it was trained on is drawn again beside the sources, so that a policy that
+    # learns something new does not forget. Its datasets must still be what they were.
+    replay: Path | None = None
+    # Share of all samples that comes from the earlier mixture.
+    replay_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse a share of nothing or of everything."""
+        if self.replay is not None and not 0 < self.replay_share < 1:
+            raise UserError(f"replay_share = {self.replay_share:g} is not allowed. Allowed: between 0 and 1.")
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,8 @@ class SourceReport:
     passes: float
     # What was converted and measured of a declared dataset.
     note: str = ""
+    # How it was opened, beyond path, weight and name.
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,8 +95,21 @@ class MixReport:
 
 
 def open_sources(config: MixConfig) -> tuple[Source, ...]:
-    """Open all sources and compare their conventions field by field; a difference is refused."""
-    return open_all(config.sources)
+    """Open all sources, replayed ones last, and compare their conventions field by field; a difference is refused."""
+    if config.replay is None:
+        return open_all(config.sources)
+    earlier = earlier_mixture(config.replay)
+    opened = open_all([*config.sources, *earlier.configs])
+    return (*opened[: len(config.sources)], *earlier.checked(opened[len(config.sources) :]))
+
+
+def mixed(streams: Sequence[Stream], sources: Sequence[Source], config: MixConfig) -> Mixture:
+    """Return the mixture of the streams of `sources`, with balance and replay."""
+    if config.replay is None and config.balance == "none":
+        return Mixture(streams, per=config.per, seed=config.seed)
+    wanted = balanced_shares(streams, sources, per=config.per, balance=config.balance, replay=config.replay_share)
+    weighted = [replace(stream, weight=share) for stream, share in zip(streams, wanted, strict=True)]
+    return Mixture(weighted, per="step", seed=config.seed)
 
 
 def report(sources: Sequence[Source], mixture: Mixture, *, config: MixConfig, samples: int) -> MixReport:
@@ -100,6 +130,7 @@ def report(sources: Sequence[Source], mixture: Mixture, *, config: MixConfig, sa
             drawn=drawn,
             passes=drawn / stream.steps,
             note=source.note,
+            settings=source.config.settings(),
         )
         for source, stream, share, drawn in zip(sources, mixture.streams, mixture.shares, counts, strict=True)
     )
@@ -114,11 +145,15 @@ def mixture_digest(sources: Sequence[Source], config: MixConfig) -> str:
     whole: dict[str, Any] = {"sources": parts, "per": config.per, "seed": config.seed}
     if config.normalization != "mean_std":
         whole["normalization"] = config.normalization
+    if config.balance != "none":
+        whole |= {"balance": config.balance, "tasks": [s.task for s in sources]}
+    if config.replay is not None:
+        whole |= {"replay_share": config.replay_share, "replayed": [s.name for s in sources if s.replayed]}
     return digest_json(whole)
 
 
 def mix(config: MixConfig) -> MixReport:
     """Return exactly how many samples the mixture draws of each source; no image is decoded."""
     sources = open_sources(config)
-    mixture = Mixture([source.stream() for source in sources], per=config.per, seed=config.seed)
+    mixture = mixed([source.stream() for source in sources], sources, config)
     return report(sources, mixture, config=config, samples=config.samples)

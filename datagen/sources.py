@@ -47,6 +47,14 @@ class SourceConfig:
     resample: bool = False
     # Fields of the convention in which this source may differ from the first one: see `ACCEPTABLE`.
     accept: tuple[str, ...] = ()
+    # Task that it belongs to, for balance = "task"; empty takes what the dataset says.
+    task: str = ""
+
+    def settings(self) -> dict[str, Any]:
+        """Return what must be known to open it again, beside path, weight and name, as JSON; defaults are left out."""
+        names = ("episodes", "assume_canonical", "declaration", "resample", "accept", "task")
+        chosen = {name: getattr(self, name) for name in names if getattr(self, name)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,14 @@ class Source:
     digest: str
     # What was converted and measured of a declared dataset, for the report.
     note: str = ""
+    # Whether it belongs to the earlier mixture that is drawn again.
+    replayed: bool = False
+
+    @property
+    def task(self) -> str:
+        """The task that it belongs to; its name where neither the job nor the dataset says one."""
+        told = self.dataset.description if isinstance(self.dataset, Dataset) else None
+        return self.config.task or str((told or {}).get("task", "")) or self.name
 
     def frame(self, data: bytes) -> NDArray[np.uint8]:
         """Return an encoded frame as pixels (h, h, 3), RGB, row 0 on top."""
