@@ -9,9 +9,11 @@ exact McNemar p. A difference whose interval holds 0 is not shown; how large it 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 REFERENCE = "fp32"
 
 

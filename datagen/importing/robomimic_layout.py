@@ -152,7 +152,8 @@ def _controller(settings: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
             f"the {frame!r} frame; OSC_POSE with changes in the base frame is read. Convert the actions, or record "
             "them with robosuite's default controller (BASIC)."
         )
-    return arm  # type: ignore[no-any-return]
+    checked: Mapping[str, Any] = arm
+    return checked
 
 
 def _check_robot(settings: Mapping[str, Any], path: Path) -> None:
