@@ -10,6 +10,8 @@ from typing import Any
 from bench.config import BenchConfig
 from bench.episode_log import read_log
 from bench.record import Record
+from sim.adapters import adaptable
+from sim.conventions import differences, from_json
 from sim.errors import UserError, unknown
 from sim.files import read_json
 
@@ -18,9 +20,6 @@ COUNTED = frozenset({"hosts", "episodes", "filmstrips", "task", "suite", "tasks"
 
 SIMULATORS = ("mujoco", "robosuite", "mani_skill", "sapien")
 """Packages whose version decides how a world moves."""
-
-ADAPTED = frozenset({"position_unit", "rotation_unit", "rotation", "gripper_open", "gripper_closed"})
-"""Fields of a convention that named adapters make equal."""
 
 CELL = ("host", "task", "axis", "level")
 """What names a cell of a run; a run without axes has hosts alone."""
@@ -116,10 +115,13 @@ def _differences(first: Run, second: Run) -> Iterator[tuple[str, str]]:
 
 
 def _convention_differences(first: Run, second: Run, a: str, b: str) -> dict[str, str]:
-    ours, theirs = (run.start["policies"][name]["convention"] for run, name in ((first, a), (second, b)))
-    names = sorted(name for name in (ours.keys() | theirs.keys()) - ADAPTED if ours.get(name) != theirs.get(name))
-    told = ", ".join(f"{name} {ours.get(name)!r} against {theirs.get(name)!r}" for name in names)
-    return {"convention": f"{a}, {b}: {told}"} if names else {}
+    ours, theirs = (
+        from_json(run.start["policies"][name]["convention"], source=str(run.folder / "start.json"))
+        for run, name in ((first, a), (second, b))
+    )
+    found = [d for d in differences(ours, theirs) if not adaptable(d.field, ours, theirs)]
+    told = ", ".join(f"{d.field} {d.policy!r} against {d.environment!r}" for d in found)
+    return {"convention": f"{a}, {b}: {told}"} if found else {}
 
 
 def _remarks(first: Run, second: Run) -> Iterator[str]:

@@ -13,13 +13,14 @@ from bench.config import DEFAULT_HOSTS, BenchConfig, BenchResult, PolicyFactory
 from bench.episode_log import EpisodeLog
 from bench.fleet import run_jobs
 from bench.lineage import how_loaded, lineage
+from bench.meaning import require_agreement
 from bench.provenance import git_revision, machine, package_versions, renderers
 from bench.record import Record, key
 from bench.suite_plan import Plan, make_plan
 from bench.suite_start import plan_record, task_record, twin_differences
 from bench.suite_summary import summarize_plan
 from bench.worker import Todo, WorkerJob
-from sim.conventions import CANONICAL, adapt_actions, to_json
+from sim.conventions import to_json
 from sim.episodes import PolicySpec
 from sim.errors import UserError
 from sim.files import digest_json, read_json, write_json
@@ -51,8 +52,10 @@ def bench(
         raise UserError(f"A benchmark needs at least one worker process; got workers = {config.workers}.")
     if config.suite is None and config.hosts is None:
         config = replace(config, hosts=DEFAULT_HOSTS)
-    loaded, specs = {name: how_loaded(factory) for name, factory in policies.items()}, _specs(policies)
+    loaded = {name: how_loaded(factory) for name, factory in policies.items()}
+    specs = {name: factory().spec for name, factory in policies.items()}
     plan = make_plan(config, specs)
+    require_agreement(config, plan, specs)
     _begin(config, plan, specs=specs, loaded=loaded, command=command)
     log, timings = EpisodeLog(config.out / EPISODES), EpisodeLog(config.out / TIMINGS)
     try:
@@ -68,14 +71,6 @@ def bench(
         log.close()
         timings.close()
     return _finish(config, log, timings, plan, specs)
-
-
-def _specs(policies: Mapping[str, PolicyFactory]) -> dict[str, PolicySpec]:
-    """Return what every policy says of itself; one that cannot be adapted to the hosts is refused here and now."""
-    specs = {name: factory().spec for name, factory in policies.items()}
-    for spec in specs.values():
-        adapt_actions(spec.convention, CANONICAL, action_only=not {"image", "wrist_image"} & spec.inputs)
-    return specs
 
 
 def _begin(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.declaration import Declaration, DeclaredAction
-from datagen.rotation_forms import FORMS
+from sim.rotation_forms import FORMS
 from sim.rotations import canonical_sign, conjugate, from_axis_angle, multiply, rotate, to_axis_angle, wxyz_to_xyzw
 from sim.rotations import xyzw_to_wxyz as to_wxyz
 

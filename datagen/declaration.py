@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from datagen.rotation_forms import FORMS
 from sim.conventions import CANONICAL
 from sim.errors import UserError, unknown
 from sim.jobs import load_toml
+from sim.rotation_forms import FORMS
 
 SHIPPED = Path(__file__).parent / "declared"
 """Declarations of well-known datasets."""
@@ -46,7 +46,7 @@ class DeclaredFrame:
 class DeclaredState:
     """The measured pose of the hand and its gripper: position (3), rotation, gripper (1)."""
 
-    # Form of the rotation; datagen/rotation_forms.py lists them.
+    # Form of the rotation; sim/rotation_forms.py lists them.
     rotation: str
     # What the number of the gripper is when it is open, and when it is closed.
     gripper_open: float

@@ -13,10 +13,10 @@ from datagen.canonical import action_to_canonical, state_to_canonical
 from datagen.declaration import Declaration
 from datagen.declared_source import Examinable, RawEpisode
 from datagen.rlds_reader import decode_image
-from datagen.rotation_forms import FORMS
 from datagen.source_statistics import gripper_agreement, high, low, motion_agreement, speeds, turning_agreement
 from sim.conventions import CANONICAL
 from sim.errors import UserError
+from sim.rotation_forms import FORMS
 
 Numbers = NDArray[np.float64]
 

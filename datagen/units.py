@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from datagen.cells import TEMPLATE, Axis, CellCounts
 from datagen.filters import FAILED, FilterConfig, FilterReport, reasons
 from datagen.measurements import OBJECT_PREFIX, Measurement, measure
+from sim.adapters import adapt_actions
 from sim.controller import clip_action
-from sim.conventions import CANONICAL, adapt_actions, differences
+from sim.conventions import CANONICAL, differences
 from sim.episodes import Env, EnvSpec, Episode, Policy, PolicySpec
 from sim.errors import UserError
 from sim.rollouts import RolloutOptions, rollout
@@ -186,9 +187,15 @@ def canonical_actions(actions: NDArray[np.float32], policy: PolicySpec) -> NDArr
     return clipped
 
 
+MEANT = frozenset(
+    {"state", "state_source", "channels", "first_row", "first_column", "crop", "camera", "rate", "tcp", "base_frame"}
+)
+"""Fields of an environment's convention that decide what its observations are."""
+
+
 def require_canonical(spec: EnvSpec) -> None:
     """Refuse an environment that means other things by its observations than the canonical convention."""
     found = differences(CANONICAL, spec.convention)
-    if hopeless := [d for d in found if d.field in ("state", "channels", "first_row", "rate", "tcp", "base_frame")]:
+    if hopeless := [d for d in found if d.field in MEANT]:
         rows = ", ".join(f"{d.field}: {d.environment!r} instead of {d.policy!r}" for d in hopeless)
         raise UserError(f"{spec.host} {spec.host_task} does not speak the canonical convention of datasets: {rows}.")

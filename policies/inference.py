@@ -43,6 +43,11 @@ class FilteredPolicy:
     ) -> None:
         """With `ensemble`, the policy is asked at every step unless `execute` says otherwise."""
         spec = policy.spec
+        if spec.convention.action_size not in (None, ARM + 1):
+            raise UserError(
+                f"{name}: actions in {spec.convention.rotation!r} cannot be averaged, smoothed or limited component by "
+                "component. Leave out ensemble, smooth, limit and execute."
+            )
         steps = execute if execute is not None else 1 if ensemble is not None else spec.execute
         if not 1 <= steps <= spec.chunk:
             raise UserError(f"{name}: execute = {steps} is not allowed. Allowed: 1 to {spec.chunk}.")

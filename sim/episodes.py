@@ -17,6 +17,9 @@ Ids = NDArray[np.intp]
 Images = NDArray[np.uint8]
 """RGB frames, (k, height, width, 3), row 0 on top."""
 
+SHOWN = frozenset({"image", "state", "privileged", "instruction"})
+"""What every environment shows unless it says otherwise."""
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -54,6 +57,8 @@ class PolicySpec:
     digest: str | None = None
     # What the checkpoint says of how it was made, JSON; empty for a policy without one.
     record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    # Steps that an episode must be allowed: those of its longest demonstration; None where nothing says so.
+    horizon: int | None = None
 
 
 class Policy(Protocol):
@@ -87,6 +92,10 @@ class EnvSpec:
     engine: str
     # Named conversions between canonical and the simulator's own terms, for the record.
     adapters: tuple[str, ...] = ()
+    # What an observation shows: what of `PolicySpec.inputs` can be had here.
+    offers: frozenset[str] = SHOWN
+    # How an episode starts: "random" (drawn from its seed) or "fixed" (the same for every seed).
+    placement: str = "random"
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,7 @@ class Episode:
     instruction: str
     # (T + 1, 8) canonical state.
     states: NDArray[np.float32]
-    # (T, 7) the policy's clean actions: what a demonstration teaches.
+    # (T, 7) the policy's clean actions, in its own terms: what a demonstration teaches.
     actions: NDArray[np.float32]
     # (T, 7) what was executed: the clean action, or a perturbed one.
     executed: NDArray[np.float32]

@@ -18,16 +18,16 @@ Cut = Mapping[str, Any]
 class Recording:
     """The running episode of each of n worlds: arrays (n, horizon, ...) that the worlds fill each at its own step."""
 
-    def __init__(self, n: int, horizon: int) -> None:
-        """Make room for `horizon` steps in each of `n` worlds."""
+    def __init__(self, n: int, horizon: int, *, action_size: int = 7) -> None:
+        """Make room for `horizon` steps in each of `n` worlds, with actions of so many numbers."""
         self._n, self._horizon = n, horizon
         # Steps taken since each episode began, (n,).
         self.length = np.zeros(n, dtype=np.intp)
         # Steps in a row, up to now, at which success held, (n,).
         self.held = np.zeros(n, dtype=np.intp)
         self._states = np.zeros((n, horizon + 1, 8), dtype=np.float32)
-        self._actions = np.zeros((n, horizon, 7), dtype=np.float32)
-        self._executed = np.zeros((n, horizon, 7), dtype=np.float32)
+        self._actions = np.zeros((n, horizon, action_size), dtype=np.float32)
+        self._executed = np.zeros((n, horizon, action_size), dtype=np.float32)
         self._rewards = np.zeros((n, horizon), dtype=np.float32)
         self._success = np.zeros((n, horizon), dtype=np.bool_)
         self._latencies = np.zeros((n, horizon))
@@ -55,7 +55,7 @@ class Recording:
         self._calls[worlds] += 1
 
     def stepped(self, worlds: Ids, clean: NDArray[np.float64], executed: NDArray[np.float64], step: Step) -> None:
-        """Note the clean and the executed actions (k, 7) of these worlds, and what they brought."""
+        """Note the clean and the executed actions (k, a) of these worlds, and what they brought."""
         now = self.length[worlds]
         self._actions[worlds, now] = clean
         self._executed[worlds, now] = executed

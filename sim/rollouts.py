@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT, adapt_actions
+from sim.compatibility import agree
+from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
 from sim.episodes import Env, Episode, Ids, Observation, Policy, PolicySpec, Resting, Step
 from sim.errors import UserError
 from sim.recording import Board, Film, Recording, episode
@@ -67,19 +68,19 @@ class _Loop:
     """The state of one rollout: which world runs which episode, and which episodes wait to be yielded."""
 
     def __init__(self, env: Env, policy: Policy, seeds: Sequence[int], options: RolloutOptions) -> None:
-        sees = {"image", "wrist_image", "state"} & policy.spec.inputs
         self.env, self.policy, self.options, self.seeds = env, policy, options, list(seeds)
-        self.adapt, _ = adapt_actions(policy.spec.convention, env.spec.convention, action_only=not sees)
+        self.agreement = agree(policy.spec, env.spec)
+        size, self.env_size = _sizes(policy, env, options)
         self.courses: dict[int, _Course] = {}
         self.worlds = np.zeros(0, dtype=np.intp)
         self.finished: dict[int, Episode] = {}
         self.started = 0
-        self.recording, self.board = Recording(env.n, env.spec.horizon), Board(env)
-        # Actions that each world has still to execute: its plan (n, execute, 7), and how many of it are left.
-        self.plan = np.zeros((env.n, policy.spec.execute, 7))
+        self.recording, self.board = Recording(env.n, env.spec.horizon, action_size=size), Board(env)
+        # Actions that each world has still to execute: its plan (n, execute, a), and how many of it are left.
+        self.plan = np.zeros((env.n, policy.spec.execute, size))
         self.left = np.zeros(env.n, dtype=np.intp)
         self.perturbed = np.zeros(env.n, dtype=np.bool_)
-        self.noise = np.zeros((env.n, env.spec.horizon, 7))
+        self.noise = np.zeros((env.n, env.spec.horizon, size))
 
     def run(self) -> Iterator[Episode]:
         """Run all episodes; yield them in order."""
@@ -144,7 +145,7 @@ class _Loop:
         empty = self.worlds[self.left[self.worlds] == 0]
         if not len(empty):
             return
-        shown = self.board.take(empty)
+        shown = self.agreement.observation(self.board.take(empty))
         began = time.perf_counter()
         answer = np.asarray(self.policy.act(shown), dtype=np.float64)
         self.recording.planned(empty, (time.perf_counter() - began) / len(empty))
@@ -158,17 +159,19 @@ class _Loop:
         clean = self.plan[worlds, self.policy.spec.execute - self.left[worlds]]
         self.left[worlds] -= 1
         executed = self._executed(worlds, clean)
-        actions = np.zeros((self.env.n, 7))
-        actions[worlds] = self.adapt(executed)
+        actions = np.zeros((self.env.n, self.env_size))
+        actions[worlds] = self.agreement.actions(executed)
         step = self.env.step(actions)
         self.recording.stepped(worlds, clean, executed, step)
         self._observe(worlds, self.env.observe(worlds))
         self._finish(step)
 
     def _executed(self, worlds: Ids, clean: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the clean actions (k, 7), with noise on the arm where the episode is perturbed."""
+        """Return the clean actions (k, a), with noise on the arm where the episode is perturbed."""
+        if not self.perturbed[worlds].any():
+            return clean
         convention = self.policy.spec.convention
-        limits = np.zeros(7)
+        limits = np.zeros(clean.shape[1])
         limits[:3] = POSITION_LIMIT / convention.position_unit
         limits[3:6] = ROTATION_LIMIT / convention.rotation_unit
         noise = self.options.perturb_std * limits * self.noise[worlds, self.recording.length[worlds]]
@@ -203,13 +206,24 @@ class _Loop:
         self._start(free)
 
 
+def _sizes(policy: Policy, env: Env, options: RolloutOptions) -> tuple[int, int]:
+    """Return how many numbers an action of the policy and of the environment has."""
+    ours, theirs = (convention.action_size or 7 for convention in (policy.spec.convention, env.spec.convention))
+    if options.perturb_share > 0 and ours != 7:
+        raise UserError(
+            f"Actions of {policy.spec.name!r} have {ours} numbers ({policy.spec.convention.rotation}); only actions "
+            "whose rotation is three angles can be perturbed. Leave the perturbation out."
+        )
+    return ours, theirs
+
+
 def _checked(answer: NDArray[np.float64], count: int, spec: PolicySpec) -> NDArray[np.float64]:
-    """Return a policy's answer as chunks (k, chunk, 7); a wrong shape and numbers that are not finite are refused."""
-    chunks = answer[:, None] if answer.ndim == 2 else answer
-    if chunks.shape != (count, spec.chunk, 7):
+    """Return a policy's answer as chunks (k, chunk, a); a wrong shape and numbers that are not finite are refused."""
+    chunks, size = answer[:, None] if answer.ndim == 2 else answer, spec.convention.action_size or 7
+    if chunks.shape != (count, spec.chunk, size):
         raise UserError(
             f"Policy {spec.name!r} returned actions of shape {answer.shape} for {count} worlds; "
-            f"expected ({count}, {spec.chunk}, 7) as its spec says."
+            f"expected ({count}, {spec.chunk}, {size}) as its spec says."
         )
     if not np.isfinite(chunks).all():
         raise UserError(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sim.conventions import CANONICAL, OPENING_MAX, POSITION_LIMIT, ROTATION_LIMIT
 from sim.engine import Drawing, Engine, Keeping, Values, make_engine
-from sim.episodes import EnvSpec, Ids, Images, Observation, Resting, Step
+from sim.episodes import SHOWN, EnvSpec, Ids, Images, Observation, Resting, Step
 from sim.errors import UserError
 from sim.host_engine import on_host
 from sim.rotations import canonical_sign, wxyz_to_xyzw
@@ -71,6 +71,8 @@ class TaskEnv:
             convention=CANONICAL,
             horizon=task.horizon,
             engine=f"{capabilities.name} {capabilities.version}",
+            offers=SHOWN | {"wrist_image"},
+            placement="random" if _differs(task, preset) else "fixed",
         )
         self._nominal = task.scene.nominal()
         self._seeds = [0] * self.n
@@ -231,6 +233,12 @@ class TaskEnv:
         self.engine.close()
         if self._renderer is not None:
             self._renderer.close()
+
+
+def _differs(task: Task, preset: str) -> bool:
+    """Return whether two episodes of the preset start differently."""
+    first, second = (task.draw(seed, preset=preset, visual=False) for seed in (0, 1))
+    return first != second
 
 
 def make_env(

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sim.conventions import CANONICAL, Convention, adapt_actions, differences, from_json, to_json
+from sim.adapters import adapt_actions
+from sim.conventions import CANONICAL, LATER, Convention, differences, from_json, to_json
 from sim.errors import UserError
-from sim.rotations import axis_angle_to_euler_xyz
+from sim.rotation_forms import FORMS
+from sim.rotations import axis_angle_to_euler_xyz, from_axis_angle, to_matrix
 from sim.streams import generator
 
 EULER = "delta euler xyz extrinsic"
@@ -70,7 +72,9 @@ def test_the_gripper_saturates() -> None:
 
 
 ADAPTABLE = {"position_unit", "rotation_unit", "rotation", "gripper_open", "gripper_closed"}
-OF_OBSERVATIONS = {"state", "camera", "image_size", "channels", "first_row"}
+OF_OBSERVATIONS = {
+    "state", "state_source", "camera", "wrist_camera", "image_size", "channels", "first_row", "first_column", "crop",
+}  # fmt: skip
 
 
 def changed(name: str) -> Convention:
@@ -95,9 +99,53 @@ def test_who_sees_nothing_need_not_agree_on_what_is_seen(name: str) -> None:
             adapt_actions(CANONICAL, changed(name), action_only=True)
 
 
-def test_a_rotation_form_that_is_not_known_is_refused() -> None:
+@pytest.mark.parametrize("form", ["delta euler zyx", "absolute axis-angle", "axis-angle", "delta none"])
+def test_a_rotation_form_that_is_not_known_is_refused(form: str) -> None:
     with pytest.raises(UserError, match="rotation: policy"):
-        adapt_actions(CANONICAL, replace(CANONICAL, rotation="delta euler xyz intrinsic"))
+        adapt_actions(CANONICAL, replace(CANONICAL, rotation=form))
+
+
+@pytest.mark.parametrize("form", [name for name, form in FORMS.items() if form.size])
+def test_every_form_of_a_rotation_change_is_adapted_there_and_back(form: str, actions: NDArray[np.float64]) -> None:
+    other = replace(CANONICAL, rotation=f"delta {form}")
+    there, names = adapt_actions(CANONICAL, other)
+    back, _ = adapt_actions(other, CANONICAL)
+    made = there(actions)
+    assert made.shape == (50, other.action_size)
+    assert np.allclose(back(made), actions, atol=1e-9)
+    assert names == (() if form == "axis-angle" else (f"delta axis-angle to delta {form}",))
+    meant = FORMS[form].read(made[:, 3:-1])
+    assert np.allclose(to_matrix(meant), to_matrix(from_axis_angle(actions[:, 3:6])), atol=1e-9)
+
+
+def test_the_size_of_an_action_follows_from_its_rotation_form() -> None:
+    sizes = {
+        form: replace(CANONICAL, rotation=f"delta {form}").action_size for form in ("euler xyz intrinsic", "6d rows")
+    }
+    assert sizes == {"euler xyz intrinsic": 7, "6d rows": 10}
+    assert replace(CANONICAL, rotation="delta turns").action_size is None
+    assert replace(CANONICAL, control="joint").action_size is None
+
+
+def test_each_side_opens_at_its_own_threshold() -> None:
+    early = replace(CANONICAL, gripper_open=255.0, gripper_threshold=0.2)
+    adapter, names = adapt_actions(early, CANONICAL)
+    assert names == ("gripper_range", "gripper_threshold")
+    actions = np.zeros((5, 7))
+    actions[:, 6] = [0.0, 50.0, 52.0, 153.0, 255.0]
+    made = adapter(actions)[:, 6]
+    assert (made > 0.5).tolist() == [False, False, True, True, True]
+    assert np.allclose(made[[0, 3, 4]], [0.0, 0.75, 1.0])
+    assert np.allclose(adapt_actions(CANONICAL, early)[0](adapter(actions))[:, 6], actions[:, 6])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"gripper_open": 0.0}, {"position_unit": 0.0}, {"rotation_unit": -1.0}, {"gripper_threshold": 1.0}, {"crop": 0.0}],
+)
+def test_a_convention_that_cannot_be_is_refused_and_never_divided_by(wrong: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        adapt_actions(CANONICAL, replace(CANONICAL, **wrong))  # type: ignore[arg-type]
 
 
 def test_differences_are_listed_in_field_order() -> None:
@@ -110,6 +158,11 @@ def test_differences_are_listed_in_field_order() -> None:
         "gripper_closed",
     ]
     assert (found[0].policy, found[0].environment) == (1.0, 0.05)
+
+
+def test_a_convention_of_before_means_what_was_meant_then() -> None:
+    stored = {name: value for name, value in to_json(HOST).items() if name not in LATER}
+    assert from_json(stored, source="an old checkpoint") == HOST
 
 
 def test_json_there_and_back() -> None:

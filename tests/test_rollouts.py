@@ -227,7 +227,7 @@ def test_a_convention_that_cannot_be_adapted_is_refused_before_the_first_step() 
     assert not policy.asked
 
 
-@pytest.mark.parametrize(("sees", "refused"), [({"privileged"}, False), ({"state"}, True), ({"image"}, True)])
+@pytest.mark.parametrize(("sees", "refused"), [({"privileged"}, False), ({"state"}, True), ({"image"}, False)])
 def test_who_looks_must_agree_on_what_is_seen(sees: set[str], refused: bool) -> None:
     env = CountingEnv(1, convention=replace(CANONICAL, state="joint angles 7, opening 1"))
     policy = SeedPolicy(inputs=frozenset(sees))

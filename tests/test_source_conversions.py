@@ -13,8 +13,8 @@ from datagen.canonical import action_from_canonical, action_to_canonical, state_
 from datagen.declaration import SHIPPED, DeclaredAction, DeclaredState, find_declaration
 from datagen.frames import resize, to_canonical_frame
 from datagen.resample import resample
-from datagen.rotation_forms import FORMS
 from sim.errors import UserError
+from sim.rotation_forms import FORMS
 from sim.rotations import canonical_sign, from_axis_angle, multiply, wxyz_to_xyzw
 from tests.foreign_data import motion
 

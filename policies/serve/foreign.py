@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.downscale import downscale
-from datagen.rotation_forms import FORMS
-from sim.conventions import CANONICAL, ROTATION_FORMS, Convention
+from sim.adapters import ROTATION_FORMS
+from sim.conventions import CANONICAL, Convention
 from sim.episodes import Images, Observation, PolicySpec
 from sim.errors import UserError, unknown
 from sim.files import digest_json
 from sim.jobs import load_toml
+from sim.rotation_forms import FORMS
 from sim.rotations import xyzw_to_wxyz
 
 EXAMPLE = """\

@@ -177,9 +177,9 @@ def observation_of(requests: Sequence[Request], slots: Ids) -> Observation:
     )
 
 
-def check_actions(value: Any, *, chunk: int, key: str = ACTIONS) -> NDArray[np.float64]:
-    """Return the actions (chunk, 7) of an answer; another shape is a `MessageError`."""
-    if not isinstance(value, np.ndarray) or value.ndim != 2 or value.shape[1] != 7 or len(value) < chunk:
+def check_actions(value: Any, *, chunk: int, key: str = ACTIONS, size: int = 7) -> NDArray[np.float64]:
+    """Return the actions (chunk, size) of an answer; another shape is a `MessageError`."""
+    if not isinstance(value, np.ndarray) or value.ndim != 2 or value.shape[1] != size or len(value) < chunk:
         got = f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise MessageError(f"{key!r} of the answer is {got}; expected at least ({chunk}, 7)")
+        raise MessageError(f"{key!r} of the answer is {got}; expected at least ({chunk}, {size})")
     return value[:chunk].astype(np.float64)

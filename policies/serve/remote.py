@@ -104,7 +104,8 @@ class RemotePolicy:
         if isinstance(data, str):
             raise RemotePolicyError(f"the policy server at {self.address} says: {data[-2000:].strip()}")
         key = ACTIONS if self.declaration is None else self.declaration.keys.actions
-        return check_actions(unpack(data).get(key), chunk=self.spec.chunk, key=key)
+        size = self.spec.convention.action_size or 7
+        return check_actions(unpack(data).get(key), chunk=self.spec.chunk, key=key, size=size)
 
     def _connect(self) -> tuple[ClientConnection, dict[str, Any]]:
         """Open a connection and return it with the server's metadata."""
