@@ -60,6 +60,7 @@ VERBS = (
     Verb("finetune", "policies.pretrained.finetune:finetune", "adapt a pretrained VLA to a mixture (LoRA)", job=True),
     Verb("dagger", "policies.vla.dagger:dagger", "rounds of acting, labelling by the expert and training on", job=True),
     Verb("bench", "bench.reproduce:bench_verb", "judge a policy in held-out worlds of other simulators", "policy"),
+    Verb("check-policy", "bench.check_policy:check_policy", "what a policy and the hosts mean, and a probe", "policy"),
     Verb("serve", "policies.serve.command:serve", "a policy server that speaks the openpi protocol", "policy"),
     Verb("compare", "bench.compare:compare", "two policies on the same episodes, and which is better", "runs"),
     Verb("view", "bench.pages:view", "one self-contained HTML page of finished runs", "runs"),

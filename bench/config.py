@@ -40,6 +40,10 @@ class BenchConfig:
     stop_lifted: int | None = None
     # Worker processes; each runs one host at a time on one thread.
     workers: int = 2
+    # Worlds in each worker process: the policy is asked for all of them at once. It changes no number.
+    worlds: int = 4
+    # Run the episodes again that broke off with an error; the others stay.
+    retry_errors: bool = False
     # Episodes per policy and host of which frames are kept.
     filmstrips: int = 3
     # Width and height of rendered images, pixels.

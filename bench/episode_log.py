@@ -48,6 +48,13 @@ class EpisodeLog:
         self.lines = list(lines)
 
 
+def drop_errors(path: Path) -> None:
+    """Take the lines of episodes that broke off out of the log at `path`, if there is one: they are to run again."""
+    if path.exists():
+        log = EpisodeLog(path)
+        log.rewrite([line for line in log.lines if line.get("error") is None])
+
+
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a finished or interrupted log without touching it."""
     if not path.exists():

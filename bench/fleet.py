@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection as mpc
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -24,18 +24,21 @@ GRACE = 5.0
 
 @dataclass
 class _Running:
-    """One worker process and the episode it is in."""
+    """One worker process, the episodes that it has still to tell of, and those of them that it is in."""
 
     job: WorkerJob
     process: SpawnProcess
-    finished: int = 0
-    current: Todo | None = None
+    left: list[Todo]
+    current: list[Todo] = field(default_factory=list)
 
 
-def run_jobs(jobs: Sequence[WorkerJob], *, workers: int) -> Iterator[tuple[Record, dict[str, Any]]]:
+def run_jobs(
+    jobs: Sequence[WorkerJob], *, workers: int, opened: Callable[[WorkerJob, Record], None] | None = None
+) -> Iterator[tuple[Record, dict[str, Any]]]:
     """Yield (record, timing) of every episode of every job as it ends, with at most `workers` processes at once.
 
-    A process that dies takes one episode with it, which is recorded as an error; another one does the rest. Whatever
+    A process that dies takes one episode with it, which is recorded as an error; another one does the rest. Where it
+    was in several, each runs again alone, to find the one. `opened` is told what each host says of itself. Whatever
     ends this loop, no process is left behind.
     """
     waiting, running = list(jobs), dict[mpc.Connection, _Running]()
@@ -43,7 +46,8 @@ def run_jobs(jobs: Sequence[WorkerJob], *, workers: int) -> Iterator[tuple[Recor
         while waiting or running:
             while waiting and len(running) < workers:
                 ours, process = _start(waiting[0])
-                running[ours] = _Running(waiting.pop(0), process)
+                job = waiting.pop(0)
+                running[ours] = _Running(job, process, list(job.episodes))
             for ready in mpc.wait(list(running)):
                 assert isinstance(ready, mpc.Connection)
                 state = running[ready]
@@ -51,10 +55,13 @@ def run_jobs(jobs: Sequence[WorkerJob], *, workers: int) -> Iterator[tuple[Recor
                 if message is None:
                     del running[ready]
                     yield from _buried(state, waiting)
+                elif message[0] == "open":
+                    if opened is not None:
+                        opened(state.job, message[1])
                 elif message[0] == "begin":
                     state.current = message[1]
                 elif message[0] == "episode":
-                    state.current, state.finished = None, state.finished + 1
+                    del state.left[0], state.current[0]
                     yield message[1], message[2]
                 elif message[0] == "done":
                     del running[ready]
@@ -105,16 +112,21 @@ def _buried(state: _Running, waiting: list[WorkerJob]) -> Iterator[tuple[Record,
     """Account for a process that died: its episode becomes an error, the rest of its job waits again."""
     _end(state.process)
     code = state.process.exitcode
-    if state.current is None:
+    if not state.current:
         raise RuntimeError(
             f"The worker process for {state.job.host} ended with status {code} before its next episode began. "
             "What it said is above; what was finished is in the log."
         )
-    todo, done = state.current, state.finished + 1
-    reason = f"the worker process died with status {code}"
-    yield crashed(str(state.job.host), todo.policy, todo.seed, reason) | dict(todo.labels), {}
-    if state.job.episodes[done:]:
-        waiting.insert(0, replace(state.job, episodes=state.job.episodes[done:]))
+    again = replace(state.job, seeds=())
+    if len(state.current) > 1:
+        waiting[:0] = [replace(again, episodes=[todo]) for todo in state.current]
+        rest = state.left[len(state.current) :]
+    else:
+        todo, rest = state.current[0], state.left[1:]
+        reason = f"the worker process died with status {code}"
+        yield crashed(str(state.job.host), todo.policy, todo.seed, reason) | dict(todo.labels), {}
+    if rest:
+        waiting.append(replace(again, episodes=rest))
 
 
 def _end(process: SpawnProcess) -> None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bench.config import BenchConfig, HostTask
 from bench.first_look import check_seeds
 from bench.suite_plan import Plan
 from sim.compatibility import agree
-from sim.conventions import CANONICAL
+from sim.conventions import CANONICAL, from_json
 from sim.episodes import SHOWN, EnvSpec, PolicySpec
 from sim.errors import UserError
+from sim.files import read_json, write_json
 from tasks.catalogue import load_task
 from tasks.task import Task
 
+if TYPE_CHECKING:
+    from bench.worker import WorkerJob
+
 
 def require_agreement(config: BenchConfig, plan: Plan, specs: Mapping[str, PolicySpec]) -> None:
-    """Refuse seeds that stand twice or were trained on, a horizon that is too short, and policies that mean other things.
+    """Refuse seeds that stand twice or were trained on, too short a horizon, and policies that mean other things.
 
     Worker processes compare again with what each host says of itself when it is open; this comes before all that costs.
     """
@@ -29,12 +35,36 @@ def require_agreement(config: BenchConfig, plan: Plan, specs: Mapping[str, Polic
             agree(spec, expected(config, host, task))
 
 
+def env_json(spec: EnvSpec) -> dict[str, Any]:
+    """Return what a host says of itself, as JSON."""
+    return asdict(spec) | {"offers": sorted(spec.offers), "adapters": list(spec.adapters)}
+
+
+class Meanings:
+    """conventions.json of a run: what each host said of itself, and how each policy's terms were adapted to it."""
+
+    def __init__(self, path: Path, specs: Mapping[str, PolicySpec]) -> None:
+        """Go on with the file at `path`, if there is one."""
+        self._path, self._specs = path, specs
+        self._told: dict[str, Any] = read_json(path) if path.exists() else {}
+
+    def opened(self, job: WorkerJob, said: Mapping[str, Any]) -> None:
+        """Write down what the host of `job` says of itself."""
+        stored = dict(said) | {"convention": from_json(said["convention"], source=str(job.host))}
+        env = EnvSpec(**stored | {"offers": frozenset(said["offers"]), "adapters": tuple(said["adapters"])})
+        policies = {name: {"adapters": list(agree(self._specs[name], env).adapters)} for name in job.factories}
+        told = {"environment": dict(said), "policies": policies}
+        if self._told.get(f"{job.host} {env.task}") != told:
+            self._told[f"{job.host} {env.task}"] = told
+            write_json(self._path, self._told)
+
+
 def _check_horizon(config: BenchConfig, task: Task) -> None:
     """Refuse to cut episodes off before the steps that the task needs."""
     if config.horizon is not None and config.horizon < task.horizon:
         raise UserError(
-            f"horizon = {config.horizon} is shorter than the {task.horizon} steps that {task.id} needs: episodes would be "
-            f"cut off and count as failures. Allowed: {task.horizon} or more, or leave it out."
+            f"horizon = {config.horizon} is shorter than the {task.horizon} steps that {task.id} needs: episodes would "
+            f"be cut off and count as failures. Allowed: {task.horizon} or more, or leave it out."
         )
 
 

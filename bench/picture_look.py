@@ -109,4 +109,5 @@ def _middle(frame: Images, color: NDArray[np.float64]) -> NDArray[np.float64] | 
     seen = (along > 0.975) & (strength > 0.35 * np.maximum(pixels.max(axis=-1), 40.0))
     if int(seen.sum()) < ENOUGH:
         return None
-    return np.argwhere(seen).mean(axis=0)
+    middle: NDArray[np.float64] = np.argwhere(seen).mean(axis=0)
+    return middle

@@ -28,8 +28,10 @@ EPISODES = 8
 """Episodes of 20 steps that a probe looks at; `docs/convention.md` says how often it errs with so many."""
 
 DISTURBED, HOLDS = 0.6, 5
-"""Standard deviation of what is added to the reference's arm actions, as a share of their limits, and for how many steps
-each draw holds. It leads the hand off its way and tilts it, so that every dimension has something to answer."""
+"""Standard deviation of what is added to the reference's arm actions, as a share of their limits; steps per draw.
+
+It leads the hand off its way and tilts it, so that every dimension has something to answer.
+"""
 
 MOVES = 0.15
 """Root mean square of the reference's component, as a share of its limit, below which a dimension tells nothing."""

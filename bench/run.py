@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import DEFAULT_HOSTS, BenchConfig, BenchResult, PolicyFactory
-from bench.episode_log import EpisodeLog
+from bench.episode_log import EpisodeLog, drop_errors
 from bench.fleet import run_jobs
 from bench.lineage import how_loaded, lineage
-from bench.meaning import require_agreement
+from bench.meaning import Meanings, require_agreement
+from bench.picture_look import STARTS
 from bench.provenance import git_revision, machine, package_versions, renderers
 from bench.record import Record, key
 from bench.suite_plan import Plan, make_plan
@@ -26,9 +27,10 @@ from sim.errors import UserError
 from sim.files import digest_json, read_json, write_json
 
 START, EPISODES, TIMINGS, RESULTS = "start.json", "episodes.jsonl", "timings.jsonl", "results.json"
+CONVENTIONS = "conventions.json"
 """Files of a run folder."""
 
-FREE = ("out", "workers")
+FREE = ("out", "workers", "worlds", "retry_errors")
 """Settings that change no number: a run may be continued under others."""
 
 OF_A_SUITE = ("suite", "tasks", "axes")
@@ -50,6 +52,8 @@ def bench(
         raise UserError("A benchmark needs at least one policy; none was given.")
     if config.workers < 1:
         raise UserError(f"A benchmark needs at least one worker process; got workers = {config.workers}.")
+    if config.worlds < 1:
+        raise UserError(f"A worker process needs at least one world; got worlds = {config.worlds}.")
     if config.suite is None and config.hosts is None:
         config = replace(config, hosts=DEFAULT_HOSTS)
     loaded = {name: how_loaded(factory) for name, factory in policies.items()}
@@ -57,12 +61,15 @@ def bench(
     plan = make_plan(config, specs)
     require_agreement(config, plan, specs)
     _begin(config, plan, specs=specs, loaded=loaded, command=command)
+    if config.retry_errors:
+        drop_errors(config.out / EPISODES)
     log, timings = EpisodeLog(config.out / EPISODES), EpisodeLog(config.out / TIMINGS)
     try:
-        jobs = _jobs(config, plan, policies, done={key(line) for line in log.lines})
+        jobs = _jobs(config, plan, policies, specs, done={key(line) for line in log.lines})
         todo = sum(len(job.episodes) for job in jobs)
         with _bar(todo, shown=progress and todo > 0) as advance:
-            for record, timing in run_jobs(jobs, workers=config.workers):
+            meanings = Meanings(config.out / CONVENTIONS, specs)
+            for record, timing in run_jobs(jobs, workers=config.workers, opened=meanings.opened):
                 log.append(record)
                 if timing:
                     timings.append({name: record[name] for name in NAMES if name in record} | timing)
@@ -135,10 +142,15 @@ def _same_run(stored: Any, identity: dict[str, Any], digest: str, out: Path) -> 
 
 
 def _jobs(
-    config: BenchConfig, plan: Plan, policies: Mapping[str, PolicyFactory], *, done: set[tuple[Any, ...]]
+    config: BenchConfig,
+    plan: Plan,
+    policies: Mapping[str, PolicyFactory],
+    specs: Mapping[str, PolicySpec],
+    *,
+    done: set[tuple[Any, ...]],
 ) -> list[WorkerJob]:
     """Return the worker processes' work: the missing episodes of each place, split where workers outnumber places."""
-    shards = max(1, config.workers // len(plan.places))
+    shards, inputs = max(1, config.workers // len(plan.places)), frozenset().union(*(s.inputs for s in specs.values()))
     jobs = []
     for shard in range(shards):
         for host, task in plan.places:
@@ -152,7 +164,18 @@ def _jobs(
             ]
             missing = [todo for todo in missing if _key(str(host), todo) not in done]
             if missing:
-                jobs.append(WorkerJob(config, host, dict(policies), missing, task))
+                jobs.append(
+                    WorkerJob(
+                        config,
+                        host,
+                        dict(policies),
+                        missing,
+                        task,
+                        worlds=min(config.worlds, len(missing)),
+                        seeds=plan.seeds[:STARTS],
+                        inputs=inputs,
+                    )
+                )
     return jobs
 
 

@@ -195,17 +195,18 @@ def _images(frames: Images, courses: Sequence[_Course]) -> Images:
     )
 
 
-def open_env(config: BenchConfig, host: HostTask, task: Task) -> VariedEnv:
-    """Return one world of a host for arms to be laid over.
+def open_env(config: BenchConfig, host: HostTask, task: Task, *, n: int = 1) -> VariedEnv:
+    """Return `n` worlds of a host for arms to be laid over.
 
     In a run of a suite our own engine draws by itself as little as the hosts do; else it is the held-out one.
     """
     if config.suite is not None and host.host == OWN:
-        return VariedEnv(OwnEnv(task, image_size=config.image_size), task)
+        return VariedEnv(OwnEnv(task, n=n, image_size=config.image_size), task)
     made = make_host(
         host.host,
         host.host_task,
         task=task,
+        n=n,
         image_size=config.image_size,
         horizon=config.horizon,
         stop_lifted=config.stop_lifted,

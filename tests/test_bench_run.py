@@ -33,7 +33,7 @@ class Trouble(RandomPolicy):
         super().__init__(0)
         self.how, self.number = how, number
     def act(self, observation):
-        if observation.seeds[0] % 2**20 == self.number and observation.steps[0] == 3:
+        if (self.number, 3) in [(s % 2**20, k) for s, k in zip(observation.seeds, observation.steps)]:
             if self.how == "die":
                 os._exit(7)
             raise ValueError("the network fell over")

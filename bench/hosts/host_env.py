@@ -187,6 +187,11 @@ class HostEnv:
             course.held_for = course.held_for + 1 if now else 0
         return np.array([self._stop is not None and course.held_for >= self._stop for course in self._courses])
 
+    def rest(self, ids: Ids) -> None:
+        """Let these worlds stand still until their next reset."""
+        for world in ids:
+            self._courses[world].ended = True
+
     def draw(self, world: int) -> dict[str, Any]:
         """Return what the episode in `world` drew, measured after the reset, and the changes made to it, as JSON."""
         state, course, simulated = self._states[world], self._courses[world], self._worlds[world]
