@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.checklist import Finding
-from bench.first_look import turned
+from bench.first_look import POSITION_SLACK, turned
 from sim.adapters import adapt_actions
 from sim.conventions import CANONICAL
 from sim.episodes import Env
+from sim.panda import forward
 
 STEPS = 20
 """Control steps of a probe, one second."""
@@ -42,13 +43,15 @@ class Motion:
     executed: NDArray[np.float64]
     # Opening fraction before the gripper was told to close, and at the end.
     opening: tuple[float, float]
+    # Largest distance, m, between the state and where the joints put the TCP; None where no joints are told.
+    lag: float | None
 
 
 def probe_motion(env: Env, seed: int) -> Motion:
     """Command each dimension in turn in world 0 and measure what the TCP does; `env` is left in that episode."""
     adapt, _ = adapt_actions(CANONICAL, env.spec.convention, action_only=True)
     env.reset(ONE, [seed])
-    poses, openings = [_pose(env)], [_opening(env)]
+    poses, openings, lags = [_pose(env)], [_opening(env)], list[float]()
     for step in range(STEPS):
         action = np.zeros((env.n, 7))
         if step < HELD * len(COMMAND):
@@ -58,13 +61,14 @@ def probe_motion(env: Env, seed: int) -> Motion:
         env.step(adapt(action))
         poses.append(_pose(env))
         openings.append(_opening(env))
+        lags += _lag(env)
     track = np.array(poses)
     rows = []
     for k in range(len(COMMAND)):
         first, last = track[k * HELD], track[min((k + 1) * HELD + 1, STEPS)]
         moved = np.concatenate([last[:3] - first[:3], turned(first, last)])
         rows.append(moved / (HELD * COMMAND))
-    return Motion(np.array(rows), (max(openings[1:CLOSES]), openings[-1]))
+    return Motion(np.array(rows), (max(openings[1:CLOSES]), openings[-1]), max(lags, default=None))
 
 
 def _pose(env: Env) -> NDArray[np.float64]:
@@ -73,6 +77,15 @@ def _pose(env: Env) -> NDArray[np.float64]:
 
 def _opening(env: Env) -> float:
     return float(env.observe(ONE).state[0, -1])
+
+
+def _lag(env: Env) -> list[float]:
+    """Return how far the state lies from where the joints put the TCP, m; nothing where no joints are told."""
+    joints = env.snapshot(ONE).get("joints")
+    if joints is None:
+        return []
+    ours = np.asarray(forward(np.asarray(joints, dtype=np.float64)[:, :7]).position[0])
+    return [float(np.linalg.norm(env.observe(ONE).state[0, :3] - ours))]
 
 
 def motion_findings(motion: Motion) -> Iterator[Finding]:
@@ -85,6 +98,9 @@ def motion_findings(motion: Motion) -> Iterator[Finding]:
     if after > before - 0.1:
         got += ": it did not close; the gripper's sign or range is another" if before > 0.3 else ": it was never open"
     yield Finding("commanded the gripper to close", "it closes", got, after < before - 0.1)
+    if motion.lag is not None:
+        far = f"{1e3 * motion.lag:.0f} mm off at most"
+        yield Finding("state while moving", "measured, where the joints are", far, motion.lag < POSITION_SLACK)
 
 
 def _verdict(moved: NDArray[np.float64], k: int) -> tuple[str, bool]:
