@@ -1,10 +1,10 @@
 """Episodes per minute of the benchmark's worker processes, against the plain serial loop over the same hosts.
 
 Type ``python benchmarks/bench.py [POLICY]``; without a policy an untrained network of the quickstart's size is taken,
-which costs the same. The serial loop is what is usually written: one process, one host after the other, one episode at a
-time, a frame rendered at every step, a chunk of 8 actions executed to its end. The benchmark runs the same episodes with
-`--workers` processes of `--worlds` worlds. Both are timed from when their simulators are open and have drawn frames, and the
-outcomes of all episodes must be identical.
+which costs the same. The serial loop is what is usually written: one process, one host after the other, one episode at
+a time, a frame rendered at every step, a chunk of 8 actions executed to its end. The benchmark runs the same episodes
+with `--workers` processes of `--worlds` worlds. Both are timed from when their simulators are open and have drawn
+frames, and the outcomes of all episodes must be identical.
 """
 
 from __future__ import annotations

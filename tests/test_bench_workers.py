@@ -1,4 +1,4 @@
-"""Several worlds per process change no byte of the log; who breaks is found; errors can run again; hosts say what they mean."""
+"""Several worlds per process change no byte of the log; who breaks is found, and errors can run again."""
 
 from __future__ import annotations
 
