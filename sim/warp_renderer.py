@@ -88,7 +88,7 @@ class WarpRenderer:
         count = len(values)
         if not 1 <= count <= self.n:
             raise UserError(f"{count} frames were asked for; this renderer was made for 1 to {self.n} worlds.")
-        rows = {
+        rows: dict[str, NDArray[Any]] = {
             name: np.empty((count, *getattr(self._wide, name).shape), dtype=plain_type(getattr(self._wide, name)))
             for name in PER_WORLD
         }
@@ -140,7 +140,8 @@ class WarpRenderer:
         seeds: list[int | None] = [None] * len(positions) if noise_seeds is None else list(noise_seeds)
         self.dress(values)
         frames = self.draw(positions, camera=camera).cpu().numpy()
-        return np.stack([self._finished(*each) for each in zip(frames, values, seeds, strict=True)])
+        finished = [self._finished(*each) for each in zip(frames, values, seeds, strict=True)]
+        return np.stack(finished)
 
     def render(
         self, positions: NDArray[np.float64], values: Values, *, camera: str = "image", noise_seed: int | None = None

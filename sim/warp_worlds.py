@@ -41,7 +41,7 @@ class WarpWorlds:
             self._most_contacts, self._most_rows = wp.zeros(1, dtype=wp.int32), wp.zeros(n, dtype=wp.int32)
             self._deepest, self._first = wp.zeros(n, dtype=wp.float32), wp.zeros(n, dtype=wp.int32)
             free = base.jnt_dofadr[base.jnt_type == int(mjw.JointType.FREE)]
-            self._free = wp.array(free, dtype=wp.int32)
+            self._free: Any = wp.array(free, dtype=wp.int32)
         callbacks = self._model.model.callback
         callbacks.contactfilter, callbacks.passive = self._look, self._damp
         data = self._data

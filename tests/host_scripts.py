@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from tests.scripted_tasks import SCRIPTS, Script, carry, lift
 
 from sim.rotations import to_matrix
 from sim.state import State
 from tasks import open_door, parts, peg_upright, place_in_bin
-from tests.scripted_tasks import SCRIPTS, Script, carry, lift
 
 NEAR = 0.42
 """Distance from the base at which the hand can be pointed back at it, m."""

@@ -8,6 +8,7 @@ from typing import Any
 import mujoco
 import numpy as np
 import pytest
+from tests.scripted_tasks import SCRIPTS
 
 from sim.contacts import GEOM_TYPES
 from sim.engine import make_engine
@@ -22,7 +23,6 @@ from sim.streams import episode_seed
 from tasks.catalogue import TASKS, load_task
 from tasks.dynamics import DYNAMICS
 from tasks.randomization import draw_values
-from tests.scripted_tasks import SCRIPTS
 
 warp_model = pytest.importorskip("sim.warp_model", reason="the extra 'warp' is not installed")
 
