@@ -69,13 +69,19 @@ def _listed(path: str, patterns: Sequence[str]) -> bool:
 
 def refuse_what_cannot_vary(scene: Scene, values: Values) -> None:
     """Refuse a physical parameter that is not nominal and that this engine has no way to set."""
-    for path in unknown_paths(scene):
-        nominal = scene.nominal()[path]
+    for path, nominal in _unknown_nominal(scene).items():
         if path in values and not same(values[path], nominal):
             raise UserError(
                 f"The Isaac Gym engine cannot vary {path}: it is {nominal} here, and {values[path]} was asked for. "
                 "Leave that knob out of the randomization preset, or use --engine mujoco."
             )
+
+
+@functools.cache
+def _unknown_nominal(scene: Scene) -> Values:
+    """Return the nominal values of what this engine has no way to set."""
+    nominal = scene.nominal()
+    return {path: nominal[path] for path in unknown_paths(scene)}
 
 
 def same(asked: Any, kept: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 
 import mujoco
@@ -104,6 +106,26 @@ def check_physics(engine: IsaacGymEngine, theirs) -> None:
         np.testing.assert_allclose(where["carriages"][:, k, 3], 2 * np.arcsin(pose[:, 6]), atol=1e-4)
         np.testing.assert_allclose(ours.joints[fixture.name], theirs.joints[fixture.name], atol=1e-4)
     assert (where["waiting"] > 5.0).all()
+
+
+def test_a_new_worker_has_what_the_dead_one_had(interpreter, monkeypatch, capsys):
+    monkeypatch.setenv(VARIABLE, interpreter)
+    task, seeds = load_task("open_door-v1"), [episode_seed("validation", 1, i) for i in range(2)]
+    env = TaskEnv(task, IsaacGymEngine(task.scene, n=2), preset="physical")
+    env.reset(np.arange(2), seeds)
+    before, drawn_before = arrays_of(env.engine.state()), env.draw(1)
+    os.kill(env.engine._worker.pid, signal.SIGKILL)
+    assert len(env.step(np.tile(HOLD, (2, 1))).errors) == 2
+    assert "SIGKILL" in capsys.readouterr().err
+    env.reset(np.arange(2), seeds)
+    after = arrays_of(env.engine.state())
+    for part, wanted in before.items():
+        np.testing.assert_array_equal(after[part], wanted, err_msg=part)
+    assert env.draw(1) == drawn_before
+    assert not env.step(np.tile(HOLD, (2, 1))).errors
+    where = env.engine.where()
+    np.testing.assert_allclose(where["carriages"][:, 0, :2], before["fixtures/door"][:, :2], atol=1e-4)
+    env.close()
 
 
 class TestStock:

@@ -16,7 +16,7 @@ import numpy as np
 PROTOCOL = 2
 """Version of everything that crosses the wire: messages, fields and the layout of the shared memory."""
 
-HEADER_LIMIT, PAYLOAD_LIMIT = 2**20, 2**29
+HEADER_LIMIT, PAYLOAD_LIMIT = 2**24, 2**29
 """Largest header and payload, bytes."""
 
 DTYPES = ("<f4", "<f8", "<i4", "|u1")
