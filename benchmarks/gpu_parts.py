@@ -80,10 +80,20 @@ def _steps_of(task: str, n: int, *, device: str, seconds: float) -> Result:
         "engine_steps_per_s": rate(engine, device=device, seconds=seconds),
         "build_and_compile_s": built,
         "diverged": int(env.engine.diverged().sum()),
-        "memory_gb": torch.cuda.max_memory_reserved(device) / 1e9 if device != "cpu" else None,
+        "memory_used_gb": _used(device),
     }
     env.close()
     return result
+
+
+def _used(device: str) -> float | None:
+    """Return how much of the GPU's memory is taken, by Warp and by torch, GB; None on the CPU device."""
+    import torch
+
+    if device == "cpu":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    return (total - free) / 1e9
 
 
 def ppo(device: str, *, tasks: Sequence[str], worlds: int, max_steps: int, episodes: int) -> Result:

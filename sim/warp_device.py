@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 import warp as wp
 
@@ -26,3 +30,18 @@ def chosen_device(name: str | None) -> str:
             "of torch, or name --device cpu."
         )
     return wanted
+
+
+@contextmanager
+def torch_stream(device: str) -> Iterator[Any]:
+    """Let Warp launch on torch's own stream of `device`, so that each waits for what the other began; yield it.
+
+    The CPU device has no streams: None.
+    """
+    with wp.ScopedDevice(device):
+        if device == "cpu":
+            yield None
+            return
+        stream: Any = wp.stream_from_torch(torch.cuda.current_stream(device))  # type: ignore[no-untyped-call]
+        with wp.ScopedStream(stream):
+            yield stream

@@ -22,7 +22,7 @@ from sim.errors import UserError, unknown
 from sim.image_effects import apply_effects
 from sim.looks import Look, checked
 from sim.scene import Scene
-from sim.warp_device import chosen_device
+from sim.warp_device import chosen_device, torch_stream
 from sim.warp_looks import PER_WORLD, LookRows, plain_type, visual_spec
 
 SIZE = 256
@@ -40,7 +40,7 @@ class WarpRenderer:
         self._lean, self._wide = build_visual_spec(scene).compile(), visual_spec(scene).compile()
         self._look, self._slots = Look(scene, self._lean), LookRows(self._lean, self._wide, scene)
         self._host = mujoco.MjData(self._wide)
-        with wp.ScopedDevice(self.device):
+        with torch_stream(self.device):
             self._model, self._data = mjw.put_model(self._wide), mjw.make_data(self._wide, nworld=n, nconmax=1, njmax=1)
             self._rows = {name: self._expand(name) for name in PER_WORLD}
         self._qpos = wp.to_torch(self._data.qpos)
@@ -67,7 +67,7 @@ class WarpRenderer:
             raise unknown("camera", camera, CAMERAS)
         if camera not in self._contexts:
             active = [self._wide.camera(i).name == camera for i in range(self._wide.ncam)]
-            with wp.ScopedDevice(self.device):
+            with torch_stream(self.device):
                 self._contexts[camera] = mjw.create_render_context(
                     self._wide,
                     nworld=self.n,
@@ -119,7 +119,7 @@ class WarpRenderer:
         count = len(positions)
         self._qpos[:count] = torch.as_tensor(positions, dtype=torch.float32, device=self.device)
         context = self._context(camera)
-        with wp.ScopedDevice(self.device):
+        with torch_stream(self.device):
             mjw.kinematics(self._model, self._data)
             mjw.camlight(self._model, self._data)
             mjw.refit_bvh(self._model, self._data, context)

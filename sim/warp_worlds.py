@@ -15,6 +15,7 @@ from sim.engine import Values
 from sim.errors import UserError
 from sim.scene import Scene
 from sim.warp_buffers import room
+from sim.warp_device import torch_stream
 from sim.warp_kernels import damp_free_joints, forget_first, look_at_contacts, note_fill
 from sim.warp_model import WarpModel
 
@@ -107,21 +108,12 @@ class WarpWorlds:
         self._warmstart.zero_()
         for most in (*self._fill, self.depth):
             most.zero_()
-        if self._device == "cpu":
-            with wp.ScopedDevice("cpu"):
-                self._launch()
-        else:
-            self._launch_on_gpu()
-        self._starting.zero_()
-
-    def _launch_on_gpu(self) -> None:
-        """Launch the recorded control step on torch's own stream, so that the two wait for each other."""
-        stream: Any = wp.stream_from_torch(torch.cuda.current_stream(self._device))  # type: ignore[no-untyped-call]
-        with wp.ScopedDevice(self._device), wp.ScopedStream(stream):
+        with torch_stream(self._device) as stream:
             if self._graph is None:
                 self._launch()
             else:
                 wp.capture_launch(self._graph, stream=stream)
+        self._starting.zero_()
 
     def within(self, bound: float) -> torch.Tensor:
         """Return which worlds (n,) stayed finite and below `bound`, and within the room for constraints.
