@@ -97,14 +97,38 @@ def test_devices_that_are_not_there_are_refused():
         make_engine("mujoco", TASK.scene, n=1, device="cuda:0")
 
 
+COMMANDS = {
+    "evaluate": ["evaluate-expert", "lift_cube", "--engine", "mujoco_warp", "--episodes", "1"],
+    "train": ["train-expert", "lift_cube", "--engine", "mujoco_warp", "--worlds", "128", "--out", "expert"],
+    "generate": ["generate", "job.toml", "--engine", "mujoco_warp"],
+    "transfer": ["transfer", "lift_cube", "--engines", "mujoco_warp", "--episodes", "1"],
+    "check": ["check-engine", "mujoco_warp"],
+}
+
+
 @pytest.mark.parametrize("package", ["warp", "mujoco_warp"])
-def test_without_the_extra_one_paragraph_says_what_to_type(monkeypatch, capsys, package):
+@pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
+def test_without_the_extra_one_paragraph_says_what_to_type(monkeypatch, capsys, tmp_path, words, package):
     from demomill import main
 
-    for name in ("sim.warp_engine", "sim.warp_worlds", "sim.warp_model", "sim.warp_kernels"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job.toml").write_text('task = "lift_cube"\nepisodes = 1\n')
+    for name in [each for each in sys.modules if each.startswith("sim.warp_")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    assert main(["evaluate-expert", "lift_cube", "--engine", "mujoco_warp", "--episodes", "1"]) == 2
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert "pip install 'demomill[warp]'" in " ".join((told.err + told.out).split())
+    assert "Traceback" not in told.err
+
+
+@pytest.mark.parametrize("words", [COMMANDS[name] for name in ("evaluate", "train", "generate", "transfer")])
+def test_a_device_that_is_not_there_stops_every_command_with_one_paragraph(monkeypatch, capsys, tmp_path, words):
+    from demomill import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job.toml").write_text('task = "lift_cube"\nepisodes = 1\n')
+    assert main([*words, "--device", "cuda:77"]) == 2
     told = capsys.readouterr().err
-    assert "pip install 'demomill[warp]'" in told
+    assert "finds no device 'cuda:77'" in told
     assert "Traceback" not in told
