@@ -62,7 +62,8 @@ def _frames(env: Env, seeds: Sequence[int], target: str) -> tuple[Images, Places
         pose = env.snapshot(ONE).get(f"object/{target}")
         places.append(None if pose is None else pose[0, :2])
         sentences.append(shown.instructions[0].lower())
-        drawn.append(env.draw(0).get(f"{target}.color"))
+        draw = env.draw(0)
+        drawn.append(draw.get(f"{target}.color", draw.get("target.color")))
     known = [place for place in places if place is not None]
     said = set(re.findall("|".join(PALETTE), " ".join(sentences)))
     default = said.pop() if len(said) == 1 else ""
