@@ -30,6 +30,7 @@ def write_dataset(
     seed: int = 0,
     source: str = "synthetic",
     convention: dict[str, Any] | None = None,
+    instruction: str = "Move to the {color} square.",
 ) -> Path:
     """Write a dataset with the given episode lengths and return its version folder."""
     place = Place(out, name)
@@ -39,7 +40,8 @@ def write_dataset(
     for split, counts in (("train", lengths), ("val", val_lengths)):
         if not counts:
             continue
-        records = [_episode(n, generator(seed, name, split, k), image_size, source) for k, n in enumerate(counts)]
+        streams = [generator(seed, name, split, k) for k in range(len(counts))]
+        records = [_episode(n, s, image_size, source, instruction) for n, s in zip(counts, streams, strict=True)]
         shard = write_shard(folder / shard_name(name, split, 0, 1), records, leaves=leaves)
         splits[split] = ([shard.episodes], shard.size)
         pairs += [(r.steps["action"], r.steps["observation/state"]) for r in records]
@@ -51,7 +53,7 @@ def write_dataset(
     return folder
 
 
-def _episode(count: int, stream: np.random.Generator, size: int, source: str) -> EpisodeRecord:
+def _episode(count: int, stream: np.random.Generator, size: int, source: str, said: str) -> EpisodeRecord:
     goal = stream.uniform(-0.2, 0.2, 2)
     start = stream.uniform(-0.2, 0.2, 2)
     along = np.linspace(0, 1, count)[:, None]
@@ -69,7 +71,7 @@ def _episode(count: int, stream: np.random.Generator, size: int, source: str) ->
         actions=actions,
         rewards=np.zeros(count, np.float32),
         terminated=False,
-        instruction=f"Move to the {color} square.",
+        instruction=said.format(color=color),
         frames={"image": frames},
     )
     texts = dict.fromkeys(METADATA_TEXTS, "") | {"draw": "{}", "measurements": "{}", "source": source}

@@ -158,11 +158,8 @@ def test_the_picture_shows_frame_target_gradient_and_blank_side_by_side(tmp_path
     found = ground(checkpoint, chosen, said, rows.state[:3])
     for k, maps in enumerate(found):
         part = shown[k * 164 : k * 164 + 160, 164:324].astype(int)
-        red = part[..., 0] - part[..., 2]
-        y, x = np.unravel_index(red.argmax(), red.shape)
-        peak = np.unravel_index(maps.target.argmax(), maps.target.shape)
-        assert abs(y / 5 - peak[0]) <= 1
-        assert abs(x / 5 - peak[1]) <= 1
+        red = (part[..., 0] - part[..., 2])[::5, ::5]
+        assert np.abs(red - 0.8 * 255 * maps.target).max() <= 2
 
 
 def test_the_page_takes_the_picture_of_the_very_checkpoint_that_was_judged(tmp_path):
