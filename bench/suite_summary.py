@@ -11,7 +11,8 @@ from bench.failures import counted
 from bench.grounding import grounding
 from bench.intervals import bootstrap_mean, wilson
 from bench.record import Record
-from bench.suite_drops import drops, means, overall
+from bench.suite_drops import drops
+from bench.suite_means import means, overall
 from bench.suite_plan import Plan
 from bench.summary import summarize
 from bench.variation import NOMINAL_AXIS, place_of

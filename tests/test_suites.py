@@ -18,7 +18,8 @@ from bench.record import key
 from bench.reproduce import compare_logs, reproduce
 from bench.run import EPISODES, START, bench
 from bench.suite import SHIPPED, load_suite
-from bench.suite_drops import drops, means, overall
+from bench.suite_drops import drops
+from bench.suite_means import means, overall
 from bench.suite_plan import Cell, Plan, make_plan
 from bench.variation import NOMINAL
 from policies.loading import policy_factory
