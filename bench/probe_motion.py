@@ -1,4 +1,4 @@
-"""20 steps of known commands in an environment: does what is executed go where it was sent?"""
+"""A probe of 20 known commands in an environment: does what is executed go where it was sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""20 steps in which a policy looks over a reference's shoulder: do its actions mean what the reference's mean?
+"""A policy looks over a reference's shoulder for 20 steps: do its actions mean the same.
 
 The reference acts; the policy is asked in the same worlds, of the same observations, and what it says is only written
 down. A wrong sign inside a checkpoint shows as a correlation below zero, a wrong un-normalization as a wrong scale, and

@@ -147,7 +147,8 @@ class WarpRenderer:
         self, positions: NDArray[np.float64], values: Values, *, camera: str = "image", noise_seed: int | None = None
     ) -> NDArray[np.uint8]:
         """Return one frame (size, size, 3), RGB, row 0 on top, of positions (nq,)."""
-        return self.render_many(positions[None], [values], camera=camera, noise_seeds=[noise_seed])[0]
+        frames = self.render_many(positions[None], [values], camera=camera, noise_seeds=[noise_seed])
+        return np.asarray(frames[0])
 
     def _finished(self, frame: NDArray[np.uint8], values: Values, seed: int | None) -> NDArray[np.uint8]:
         """Return the frame with exposure, blur and sensor noise."""

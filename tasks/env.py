@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.conventions import CANONICAL, OPENING_MAX, POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import CANONICAL, POSITION_LIMIT, ROTATION_LIMIT
 from sim.engine import Drawing, Engine, Keeping, Values, make_engine
 from sim.episodes import SHOWN, EnvSpec, Ids, Images, Observation, Resting, Step
 from sim.errors import UserError
 from sim.host_engine import on_host
-from sim.rotations import canonical_sign, wxyz_to_xyzw
 from sim.scene import Value
 from sim.soundness import faults
-from sim.state import State
 from sim.streams import episode_seed, frame_seed, generator
 from tasks.catalogue import load_task
+from tasks.proprioception import canonical_state as canonical_state
 from tasks.task import Task
 
 if TYPE_CHECKING:
@@ -45,14 +44,6 @@ def latency(value: Value) -> int:
             f'{MAX_LATENCY}; write the law as "action.latency =choice(0, 1, 2)".'
         )
     return int(value)
-
-
-def canonical_state(state: State) -> NDArray[np.float32]:
-    """Return the canonical proprioceptive state (n, 8): TCP position m, quaternion xyzw, opening fraction."""
-    quaternion = canonical_sign(wxyz_to_xyzw(np.asarray(state.tcp[:, 3:])))
-    opening = np.clip(np.asarray(state.opening) / OPENING_MAX, 0.0, 1.0)
-    parts = [np.asarray(state.tcp)[:, :3], np.asarray(quaternion), opening[:, None]]
-    return np.asarray(np.concatenate(parts, axis=1), dtype=np.float32)
 
 
 class TaskEnv:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ("sim", "tasks", "datagen", "policies", "bench", "demomill")
 FENCES = {
     "isaacgym": "sim/isaacgym_worker/",
-    "torch": ("policies/", "sim/isaacgym_worker/", "sim/warp_"),
+    "torch": ("policies/", "sim/isaacgym_worker/", "sim/warp_", "bench/hosts/maniskill_"),
     "warp": "sim/warp_",
     "mujoco_warp": "sim/warp_",
     "rl_games": "policies/",

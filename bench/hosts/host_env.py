@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from bench.hosts.changes import Changes
 from bench.hosts.laws import drawn_changes
+from bench.hosts.states import not_finite
+from bench.hosts.states import stacked as stacked
 from bench.hosts.world import World
 from sim.conventions import CANONICAL
 from sim.episodes import EnvSpec, Ids, Images, Observation, Step
@@ -167,7 +169,7 @@ class HostEnv:
         self._worlds[world].step(action)
         course.steps += 1
         state = self._read(self._worlds[world])
-        fault = self._worlds[world].fault() or _not_finite(state)
+        fault = self._worlds[world].fault() or not_finite(state)
         if fault is None:
             self._states[world] = state
         else:
@@ -238,22 +240,5 @@ class HostEnv:
             world.close()
 
 
-def stacked(states: Sequence[State]) -> State:
-    """Return the states of several worlds as one batch."""
-    joined: dict[str, Any] = {}
-    for entry in fields(State):
-        values = [getattr(state, entry.name) for state in states]
-        if isinstance(values[0], dict):
-            joined[entry.name] = {name: np.concatenate([value[name] for value in values]) for name in values[0]}
-        elif values[0] is not None:  # What this host does not tell keeps its default.
-            joined[entry.name] = np.concatenate(values)
-    return State(**joined)
-
-
 def _floats(values: NDArray[np.float64]) -> list[float]:
     return [float(x) for x in values]
-
-
-def _not_finite(state: State) -> str | None:
-    arrays = (state.q, state.qd, state.tcp, *state.poses.values(), *state.joints.values())
-    return None if all(np.isfinite(array).all() for array in arrays) else "the simulated state is not finite"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.conventions import adapt_actions
+from sim.adapters import adapt_actions
 from sim.episodes import Env, EnvSpec, Ids, Observation, Policy, PolicySpec, Resting, Step
 from sim.files import digest_json
 
