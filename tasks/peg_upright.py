@@ -16,7 +16,7 @@ from array_api_compat import array_namespace
 from sim.rotations import to_matrix
 from sim.scene import Object, Scene
 from sim.state import Array, State
-from tasks import parts
+from tasks import parts, pegs
 from tasks.laws import CAMERAS, OTHERS, START_CLEARANCE, presets, slots
 from tasks.semantics import Role, Semantics
 from tasks.task import Task, Terms, Twin
@@ -24,14 +24,6 @@ from tasks.things import HeldOut
 
 TILT = 0.08
 PEG = Object("target", "box", half_size=(0.094, 0.016, 0.016), position=(0.55, 0.0), mass=0.12, shapes=("box",))
-
-
-def axis(state: State) -> Array:
-    """Return the peg's long axis, (n, 3), in the sense that agrees with the hand's x."""
-    xp = array_namespace(state.q)
-    own = to_matrix(state.poses["target"][:, 3:])[:, :, 0]
-    agreement = xp.sum(own * to_matrix(state.tcp[:, 3:])[:, :, 0], axis=-1)
-    return xp.where(agreement[:, None] < 0, -own, own)
 
 
 def rise(state: State) -> Array:
@@ -43,26 +35,29 @@ def success(state: State) -> Array:
     """Return whether the peg stands, (n,)."""
     xp = array_namespace(state.q)
     off = xp.abs(rise(state) - 1) * state.half_sizes["target"][:, 0]
-    return (xp.abs(axis(state)[:, 2]) > math.cos(TILT)) & (off < 0.005)
+    return (xp.abs(pegs.axis(state)[:, 2]) > math.cos(TILT)) & (off < 0.005)
 
 
 def along(state: State) -> Array:
     """Return the peg's axis in the hand's frame, (n, 3): (1, 0, 0) where the fingers can close across the peg."""
     xp = array_namespace(state.q)
-    return xp.sum(to_matrix(state.tcp[:, 3:]) * axis(state)[:, :, None], axis=1)
+    return xp.sum(to_matrix(state.tcp[:, 3:]) * pegs.axis(state)[:, :, None], axis=1)
 
 
 def privileged(state: State) -> Array:
-    """Return the privileged observation (n, 29): hand, peg, its axis in the base's and in the hand's frame."""
+    """Return the privileged observation (n, 36): hand, peg, its axis in both frames, turns to grasp and to erect it."""
     xp = array_namespace(state.q)
     return parts.concat(
         parts.hand_features(state),
         parts.offset(state, "target"),
         state.poses["target"][:, :3] - parts.ground(state),
         state.half_sizes["target"],
-        axis(state),
+        pegs.axis(state),
         along(state),
+        pegs.across(state),
+        pegs.erect(state),
         rise(state)[:, None],
+        pegs.lowest(state)[:, None],
         parts.spare(state, "target")[:, None],
         xp.clip(state.contact[:, None] / 20.0, 0.0, 2.0),
         parts.flag(success(state), state.q)[:, None],
@@ -74,7 +69,7 @@ def terms(state: State, action: Array, previous: Array) -> Terms:
     xp = array_namespace(state.q)
     grasp = parts.grasp_terms(state, "target")
     lengthwise = along(state)[:, 0] ** 2
-    steep = xp.abs(axis(state)[:, 2])
+    steep = xp.abs(pegs.axis(state)[:, 2])
     off = (rise(state) - 1) * state.half_sizes["target"][:, 0]
     motion = parts.motion_terms(state, action, previous)
     return {

@@ -7,7 +7,7 @@ from tests.scripted_tasks import SCRIPTS, Script, carry, lift
 
 from sim.rotations import to_matrix
 from sim.state import State
-from tasks import open_door, parts, peg_upright, place_in_bin
+from tasks import open_door, parts, peg_upright, pegs, place_in_bin
 
 NEAR = 0.42
 """Distance from the base at which the hand can be pointed back at it, m."""
@@ -71,7 +71,7 @@ def stand_near() -> Script:
         hand, along = to_matrix(state.tcp[:, 3:])[0], peg_upright.along(state)[0]
         way, half = parts.offset(state, "target")[0], state.half_sizes["target"][0]
         height = float(peg_upright.rise(state)[0] * half[0])
-        steep = abs(float(peg_upright.axis(state)[0, 2]))
+        steep = abs(float(pegs.axis(state)[0, 2]))
         aside = np.hypot(*way[:2]) > 0.012
         held = abs(way[2]) < 0.01 and parts.spare(state, "target")[0] < 0.004 and state.contact[0] > 2
         reached = (held and not aside, height > half[0] + 0.02, steep > 0.999)
@@ -80,7 +80,7 @@ def stand_near() -> Script:
             turn = np.cross(hand[:, 2], [0, 0, -1]) + hand[:, 2] * np.arctan2(along[1], along[0])
             open_hand = float(aside or abs(way[2]) > 0.01)
             return np.array([[*np.clip(way + [0, 0, 0.07 * aside], -0.05, 0.05), *turn, open_hand]])
-        turn = np.clip(np.cross(peg_upright.axis(state)[0], [0, 0, -1]), -0.1, 0.1) * (phase > 1)
+        turn = np.clip(np.cross(pegs.axis(state)[0], [0, 0, -1]), -0.1, 0.1) * (phase > 1)
         rise = (0.03, half[0] + 0.025 - height, half[0] - 0.002 - height)[phase - 1]
         near = np.clip(NEAR - state.tcp[0, 0], -0.04, 0.0) * (phase < 3)
         return np.array([[near, 0, np.clip(rise, -0.02, 0.03), *turn, 0]])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from array_api_compat import array_namespace
 
 from sim.rotations import to_matrix
 from sim.state import Array, State
-from tasks import parts, peg_upright
+from tasks import parts, peg_upright, pegs
 from tasks.scripted import moves
 
 PACE = 0.18
@@ -32,14 +30,9 @@ def stand(state: State) -> Array:
 
 
 def _over(state: State) -> tuple[Array, Array, Array]:
-    """Return displacement and rotation (n, 3) to the middle of the peg, fingers across it, and whether it is reached.
-
-    Of the two ways to lie across the peg, the one with the hand's x outward leaves the wrist room to turn.
-    """
+    """Return displacement and rotation (n, 3) to the peg's middle, fingers across, and whether it is reached."""
     xp = array_namespace(state.q)
-    axis, way = peg_upright.axis(state), parts.offset(state, "target")
-    flip = xp.where(xp.sum(axis[:, :2] * _outward(state), axis=-1) < 0, -1.0, 1.0)
-    turn = moves.down(state, along=xp.atan2(flip * axis[:, 1], flip * axis[:, 0]), period=2 * math.pi)
+    way, turn = parts.offset(state, "target"), pegs.across(state)
     beside = parts.length(way[:, :2])
     rise = 0.07 * xp.maximum(moves.share(beside, 0.004, 0.05), 0.6 * moves.share(xp.abs(turn[:, 2]), 0.1, 0.5))
     there = (beside < 0.012) & (xp.abs(way[:, 2]) < 0.01)
@@ -58,29 +51,12 @@ def _held(state: State) -> Array:
 def _raised(state: State) -> tuple[Array, Array]:
     """Return displacement and rotation (n, 3) that raise the held peg, turn it to the vertical and set it down."""
     xp = array_namespace(state.q)
-    hand, axis = to_matrix(state.tcp[:, 3:]), peg_upright.axis(state)
-    half, steep = state.half_sizes["target"][:, 0], xp.abs(axis[:, 2])
-    height = state.poses["target"][:, 2] - state.table
-    lowest = height - half * steep - state.half_sizes["target"][:, 1] * xp.sqrt(xp.clip(1 - steep**2, 0.0, 1.0))
-    # The hand turns its back outward: it ends level, pointing at the robot, where the arm still reaches.
-    facing = xp.sum(hand[:, :2, 0] * _outward(state), axis=-1)
-    sense = xp.where(5 * hand[:, 2, 0] - facing < 0, -1.0, 1.0)
-    # Turning about axis x (0, 0, sense) brings the axis to the vertical on the shortest way.
-    about = xp.stack([axis[:, 1], -axis[:, 0], 0 * steep], axis=-1) * sense[:, None]
-    sine = parts.length(about)
-    angle = xp.atan2(sine, sense * axis[:, 2])
-    upright = 1 - moves.share(angle, 0.02, 0.10)
+    half, steep = state.half_sizes["target"][:, 0], xp.abs(pegs.axis(state)[:, 2])
+    lowest, turn = pegs.lowest(state), pegs.erect(state)
+    upright = 1 - moves.share(parts.length(turn), 0.02, 0.10)
     need = half * (1 - steep) * 0.9
     free = moves.share(lowest, 0.002 + 0.2 * need, 0.01 + 0.5 * need)
-    pace = xp.clip(angle, 0.0, PACE) * xp.maximum(free, upright) / xp.clip(sine, 0.01, None)
     up = (1 - upright) * xp.clip(SPACE + need - lowest, -0.02, 0.04)
     up = up + upright * xp.clip(-0.002 - lowest, -0.015, 0.02)
     zero = xp.zeros_like(up)
-    return xp.stack([zero, zero, up], axis=-1), about * pace[:, None]
-
-
-def _outward(state: State) -> Array:
-    """Return the direction from the base to the peg in the plane, (n, 2)."""
-    xp = array_namespace(state.q)
-    place = state.poses["target"][:, :2]
-    return place / xp.clip(parts.length(place), 0.05, None)[:, None]
+    return xp.stack([zero, zero, up], axis=-1), moves.shortened(turn, PACE) * xp.maximum(free, upright)[:, None]
