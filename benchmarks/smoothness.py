@@ -2,8 +2,8 @@
 
 Type ``python benchmarks/smoothness.py``; about a minute for each task on 2 cores. The planner solves episodes of a twin
 in its own way (joint positions at 20 Hz), our expert solves the same seeds through the host's adapter. Of both, the
-TCP's executed motion is measured at 20 Hz, from the start to the first success: SPARC and LDLJ (closer to 0 is smoother) and
-the mean squared difference of consecutive displacements in units of the action limit, 5 cm.
+TCP's executed motion is measured at 20 Hz, from the start to the first success: SPARC and LDLJ (closer to 0 is
+smoother) and the mean squared difference of consecutive displacements in units of the action limit, 5 cm.
 """
 
 from __future__ import annotations
