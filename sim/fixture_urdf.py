@@ -21,8 +21,8 @@ CARRIAGE = ("x", "y", "z", "yaw")
 ARMATURE = 0.001
 """Added inertia of a fixture's own joint, kg m^2 or kg, as in the MuJoCo model."""
 
-CARRIAGE_RANGE = 10.0
-"""Travel of the carriage either way, m or rad."""
+CARRIAGE_RANGE, CARRIAGE_TURN = 10.0, 3.15
+"""Travel of the carriage either way, m, and its turn, rad: PhysX takes no hinge of more than a full one."""
 
 STANDING_DENSITY = 1000.0
 """Density of parts that stand still, kg / m^3: it has no effect, but a link without mass is refused."""
@@ -105,9 +105,8 @@ def _carriage() -> Iterator[str]:
         yield _inertial(CARRIER_MASS, np.zeros(3), CARRIER_MASS * np.eye(3))
         yield "  </link>"
     for name, (parent, child) in zip(CARRIAGE, pairwise(links), strict=True):
-        kind = "revolute" if name == "yaw" else "prismatic"
-        limits = (-CARRIAGE_RANGE, CARRIAGE_RANGE)
-        yield from _joint(name, kind, parent, child, axis=axes[name], limits=limits)
+        kind, far = ("revolute", CARRIAGE_TURN) if name == "yaw" else ("prismatic", CARRIAGE_RANGE)
+        yield from _joint(name, kind, parent, child, axis=axes[name], limits=(-far, far))
 
 
 def _link(fixture: Fixture, group: Group) -> Iterator[str]:

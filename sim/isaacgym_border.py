@@ -26,7 +26,7 @@ from sim.mjcf import (
     TABLE_CENTER,
     TABLE_HALF,
 )
-from sim.model_values import start_positions, vector
+from sim.model_values import start_positions
 from sim.rotations import wxyz_to_xyzw, xyzw_to_wxyz
 from sim.scene import Scene
 
@@ -152,11 +152,12 @@ def stand_roots(scene: Scene, values: Values) -> NDArray[np.float32]:
 
 
 def carriages(scene: Scene, values: Values) -> NDArray[np.float32]:
-    """Return where the fixtures with a joint stand, (hinged, 4): x, y and z in m, yaw in rad, base frame."""
-    table = number(values, "table.height", scene.table_height)
-    rows = [
-        [*vector(values[f"{f.name}.position"]), table, number(values, f"{f.name}.yaw", f.yaw)] for f in hinged(scene)
-    ]
+    """Return where the fixtures with a joint stand, (hinged, 4): x, y, z in m, yaw in [-pi, pi) rad, base frame."""
+    rows = []
+    for fixture in hinged(scene):
+        x, y, z, w, _, _, turn = fixture_pose(fixture.name, values)
+        yaw = (2 * np.arctan2(turn, w) + np.pi) % (2 * np.pi) - np.pi
+        rows.append([x, y, z, yaw])
     return np.asarray(rows, dtype=np.float32).reshape(-1, 4)
 
 

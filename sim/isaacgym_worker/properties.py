@@ -51,6 +51,8 @@ class Properties:
         self._frictions[number, actor] = value
         gym, env = self._gym, self._built.worlds[number].env
         shapes = gym.get_actor_rigid_shape_properties(env, actor)
+        if not shapes:
+            return  # What is only seen has none.
         chosen = list(range(len(shapes)))
         if bodies:
             ranges = gym.get_actor_rigid_body_shape_indices(env, actor)
