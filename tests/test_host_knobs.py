@@ -195,10 +195,15 @@ def test_the_camera_moves_turns_and_zooms(world):
         found = np.argwhere(mask(_pixels(world, changes).astype(int), "red"))
         return len(found), *found.mean(axis=0)
 
-    area, _, column = cube({})
+    area, row, column = cube({})
+    (seen,) = world.view().project(world.state().poses["target"][:, :3])
+    np.testing.assert_allclose(128 * seen, (column, row), atol=5)
     assert cube({"camera.fovy": ("*", 0.7)})[0] > 1.5 * area
     left = {"camera.offset": ("+", (0.0, 0.06, 0.0)), "camera.target_offset": ("+", (0.0, 0.06, 0.0))}
-    assert cube(left)[2] < column - 5, "what stands still moves to the left of a camera that moves to +y, its right"
+    _, row, moved = cube(left)
+    (seen,) = world.view().project(world.state().poses["target"][:, :3])
+    np.testing.assert_allclose(128 * seen, (moved, row), atol=5)
+    assert moved < column - 5, "what stands still moves to the left of a camera that moves to +y, its right"
     assert np.abs(_pixels(world, {"camera.roll": ("=", 0.2)}) - _pixels(world, {})).mean() > 3
 
 
@@ -280,8 +285,19 @@ def test_laws_are_drawn_per_episode_and_recorded(world):
     assert len({each["target.mass"] for each in drawn}) == 6
     env.reset(ONE, [2])
     assert env.draw(0) == drawn[2]
+    env.vary(knobs("others.count =choice(0, 1, 2)"))
+    counts = set()
+    for seed in range(6):
+        env.reset(ONE, [seed])
+        state, draw = env.state(ONE), env.draw(0)
+        assert set(state.poses) == {"target", "other1", "other2", "other3"}, "every world has the same names"
+        there = [name for name in ("other1", "other2", "other3") if f"{name}.pose" in draw]
+        assert len(there) == draw["others.count"] == sum(bool(state.present[f"other{k}"][0]) for k in (1, 2, 3))
+        counts.add(len(there))
+    assert len(counts) > 1
     env.vary(())
     env.reset(ONE, [2])
+    assert set(env.state(ONE).poses) == {"target"}
     assert "target.mass" not in env.draw(0)
     assert "red" in env.observe(ONE).instructions[0]
     with pytest.raises(UserError, match=r"Did you mean 'target\.mass'"):

@@ -146,6 +146,21 @@ def test_the_frame_has_the_size_that_the_convention_says(env):
     assert frame.std() > 15
 
 
+def test_the_points_lie_where_the_picture_shows_target_and_hand(env):
+    """Moving the arm changes the picture around the TCP's place in it; the target lies in the frame."""
+    env.reset(ONE, [3])
+    (target, tcp) = env.points(ONE)[0]
+    assert ((target > 0) & (target < 1)).all()
+    before = env.observe(ONE).render("image")[0].astype(int)
+    for _ in range(5):
+        env.step(np.array([[0, 0, -0.03, 0, 0, 0, 1.0]]))
+    moved = env.points(ONE)[0][1]
+    assert moved[1] > tcp[1], "down is down in the picture"
+    changed = np.argwhere(np.abs(env.observe(ONE).render("image")[0] - before).max(axis=-1) > 25)
+    if ((moved > 0) & (moved < 1)).all():
+        assert np.linalg.norm(changed / 64 - moved[::-1], axis=1).min() < 0.08
+
+
 def _check(env, episode):
     assert episode.error is None
     assert episode.terms["task_success"].any(), "our own rule never held"

@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.hosts.changes import Changes
-from bench.hosts.laws import drawn_changes
-from bench.hosts.states import not_finite
-from bench.hosts.states import stacked as stacked
+from bench.hosts.states import PARTS, grasped, measured_draw, not_finite, renamed, stacked, with_absent, without_others
 from bench.hosts.world import World
+from bench.variation import Changes, drawn_changes
 from sim.conventions import CANONICAL
 from sim.episodes import EnvSpec, Ids, Images, Observation, Step
 from sim.errors import UserError, unknown
-from sim.scene import Value
 from sim.state import State
 from tasks.env import START, canonical_state
 from tasks.randomization import Knob
@@ -95,6 +92,7 @@ class HostEnv:
                 hint = f"{self._spec.host}:{self._spec.host_task} can change no other."
                 raise unknown("path of a variation", law.path, self.knobs, hint=hint)
         self._laws = tuple(replace(law, path=self._role(law.path)) for law in laws)
+        self._states = [self._read(world) for world in self._worlds]
 
     def _role(self, path: str) -> str:
         """Return a path of the task as worlds call it: "cube.color" is "target.color" where the target is the cube."""
@@ -111,12 +109,15 @@ class HostEnv:
             self._previous[world] = START
 
     def _read(self, world: World) -> State:
-        """Return the state of a world with the target under the task's own name for it."""
-        state = world.state()
+        """Return the state of a world with the target under the task's own name for it.
+
+        Where the number of other objects is drawn, all have a place in the state, so that worlds can be one batch.
+        """
+        drawn = any(law.path == "others.count" for law in self._laws)
+        state = (with_absent if drawn else without_others)(world.state())
         if self.task.target == TARGET or TARGET not in state.poses:
             return state
-        parts = ("poses", "twists", "half_sizes", "shapes", "present")
-        return replace(state, **{part: self._named(getattr(state, part)) for part in parts})
+        return replace(state, **{part: self._named(getattr(state, part)) for part in PARTS})
 
     def _named(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {self.task.target if name == TARGET else name: value for name, value in values.items()}
@@ -196,35 +197,18 @@ class HostEnv:
 
     def draw(self, world: int) -> dict[str, Any]:
         """Return what the episode in `world` drew, measured after the reset, and the changes made to it, as JSON."""
-        state, course, simulated = self._states[world], self._courses[world], self._worlds[world]
-        found: dict[str, Any] = {"instruction.template": course.sentence[1]}
-        for name, pose in state.poses.items():
-            found |= {f"{name}.pose": _floats(pose[0]), f"{name}.half_size": _floats(state.half_sizes[name][0])}
-        for name, pose in state.fixtures.items():
-            found[f"{name}.pose"] = _floats(pose[0])
-        colors = {f"{thing.name}.color": thing.color for thing in simulated.things() if thing.color}
+        state, simulated = self._states[world], self._worlds[world]
+        named = {TARGET: self.task.target} if self.task.target in state.poses else {}
         return {
-            **found,
-            **self._named_paths(colors),
-            "robot.q": _floats(state.q[0]),
-            "table.height": float(state.table[0]),
+            "instruction.template": self._courses[world].sentence[1],
+            **measured_draw(state),
+            **renamed({f"{thing.name}.color": thing.color for thing in simulated.things() if thing.color}, named),
             **simulated.extras(),
-            **self._named_paths(simulated.changed()),
+            **renamed(simulated.changed(), named),
         }
 
-    def _named_paths(self, values: Mapping[str, Value]) -> dict[str, Any]:
-        """Return values by the task's own paths, as JSON."""
-        renamed = {}
-        for path, value in values.items():
-            owner, _, rest = path.partition(".")
-            moving = owner == TARGET and self.task.target in self._states[0].poses
-            renamed[f"{self.task.target}.{rest}" if moving else path] = (
-                list(value) if isinstance(value, tuple) else value
-            )
-        return renamed
-
     def snapshot(self, ids: Ids) -> dict[str, NDArray[np.float64]]:
-        """Return "tcp" poses (k, 7), "joints" (k, 7), "contact" (k,), "table" (k,) and "object/<name>" poses (k, 7)."""
+        """Return "tcp", "object/<name>" and "fixture/<name>" poses (k, 7), "joints" (k, 7) and (k,) of all the rest."""
         state = self.state(ids)
         return {
             "tcp": state.tcp,
@@ -232,13 +216,20 @@ class HostEnv:
             "contact": state.contact,
             "table": state.table,
             **{f"object/{name}": pose for name, pose in state.poses.items()},
+            **{f"fixture/{name}": pose for name, pose in state.fixtures.items()},
+            **{f"joint/{name}": position for name, position in state.joints.items()},
         }
+
+    def points(self, ids: Ids) -> NDArray[np.float64]:
+        """Return where the target and the TCP lie in the frame, (k, 2, 2): x right, y down, as shares of the frame.
+
+        Of a target that is a fixture it is the place where it is grasped. The order is that of datasets' "points".
+        """
+        state = self.state(ids)
+        pairs = np.stack([grasped(self.task, state), state.tcp[:, :3]], axis=1)
+        return np.stack([self._worlds[i].view().project(pair) for i, pair in zip(ids, pairs, strict=True)])
 
     def close(self) -> None:
         """Free every world."""
         for world in self._worlds:
             world.close()
-
-
-def _floats(values: NDArray[np.float64]) -> list[float]:
-    return [float(x) for x in values]

@@ -7,10 +7,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from bench.hosts.changes import Changes, applied
+from bench.hosts.changes import applied
 from bench.hosts.maniskill_design import Vector, raw
 from bench.hosts.maniskill_looks import Looks, visible_materials
 from bench.hosts.maniskill_scene import Body, ManiskillScene
+from bench.hosts.views import View
+from bench.variation import Changes
 from sim.errors import UserError
 from sim.scene import Value, rgb
 
@@ -23,6 +25,11 @@ class Dials:
         self._scene, self._env, self._looks = scene, scene.env, Looks(scene)
         self._undo: list[Callable[[], None]] = []
         self.values: dict[str, Value] = {}
+
+    @property
+    def view(self) -> View:
+        """The view as it is now."""
+        return self._looks.view
 
     def restore(self) -> None:
         """Undo every change, the last one first."""

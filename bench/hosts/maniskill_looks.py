@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from bench.hosts import views
-from bench.hosts.changes import Changes, applied
+from bench.hosts.changes import applied
 from bench.hosts.maniskill_make import CAMERA, pose_of
 from bench.hosts.maniskill_scene import ManiskillScene
 from bench.hosts.views import View
+from bench.variation import Changes
 from sim.errors import UserError, unknown
 from sim.scene import Value, rgb
 from sim.textures import TEXTURES, pixels
@@ -27,7 +28,7 @@ class Looks:
         """Look up the lights."""
         import sapien
 
-        self._scene, self._env = scene, scene.env
+        self._scene, self._env, self.view = scene, scene.env, scene.design.view
         self._undo: list[Callable[[], None]] = []
         self._values: dict[str, Value] = {}
         kind = sapien.render.RenderDirectionalLightComponent
@@ -61,6 +62,7 @@ class Looks:
         return self._values[path]
 
     def _set_view(self, view: View) -> None:
+        self.view = view
         (camera,) = self._env.scene.sensors[CAMERA].camera._render_cameras
         camera.set_local_pose(pose_of(view))
         camera.set_fovy(float(np.radians(view.fovy)), compute_x=True)

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.hosts.canonical import axis_angle_to_intrinsic_xyz, clip_canonical, gripper_open_positive
-from bench.hosts.changes import AS_IT_IS, Changes, applied
+from bench.hosts.changes import AS_IT_IS, applied
 from bench.hosts.maniskill_design import Design, raw
 from bench.hosts.maniskill_dials import Dials, put
 from bench.hosts.maniskill_make import Structure
 from bench.hosts.maniskill_scene import ManiskillScene
 from bench.hosts.others import count_of, spots
+from bench.hosts.views import View
 from bench.hosts.words import stretches, thing
+from bench.variation import Changes
 from sim.episodes import Images
 from sim.errors import UserError, unknown
 from sim.fixtures import SHAPES
@@ -183,6 +185,10 @@ class ManiskillWorld:
     def image(self, camera: str) -> Images:
         """Return one frame of the view."""
         return self._scene.image()
+
+    def view(self) -> View:
+        """Return the view as it is in this episode."""
+        return self._dials.view
 
     def extras(self) -> Mapping[str, Any]:
         """Return what the environment drew beyond the state."""

@@ -8,10 +8,12 @@ from typing import Any, cast
 import mujoco
 import numpy as np
 
-from bench.hosts.changes import Changes, applied
+from bench.hosts.changes import applied
 from bench.hosts.robosuite_design import Vector
 from bench.hosts.robosuite_looks import Indices, Looks, paint
 from bench.hosts.robosuite_scene import Body, RobosuiteScene
+from bench.hosts.views import View
+from bench.variation import Changes
 from sim.contacts import GEOM_TYPES, size_triple
 from sim.errors import UserError, unknown
 from sim.fixtures import SHAPES, Shape
@@ -48,9 +50,15 @@ class Dials:
         self._table = np.flatnonzero(of_table & (self._model.geom_contype > 0))
         self._dirty, self.values = False, dict[str, Value]()
 
+    @property
+    def view(self) -> View:
+        """The view as it is now."""
+        return self._looks.view
+
     def restore(self) -> None:
         """Undo every change."""
         self.values = {}
+        self._looks.restore()
         if not self._dirty:
             return
         for name, array in self._pristine.items():

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.hosts import views
-from bench.hosts.changes import Changes, applied
+from bench.hosts.changes import applied
 from bench.hosts.robosuite_scene import RobosuiteScene
+from bench.variation import Changes
 from sim.errors import UserError, unknown
 from sim.scene import Value, rgb
 from sim.textures import SIZE, TEXTURES, pixels
@@ -39,11 +40,15 @@ class Looks:
         self._model: mujoco.MjModel = scene.env.sim.model._model
         if scene.design.view is not None:
             scene.set_view(scene.design.view)
-        self._view = scene.view()
+        self._nominal_view = self.view = scene.view()
         of_table = np.isin(self._model.geom_bodyid, [self._model.body(name).id for name in scene.design.tables])
         boxes = self._model.geom_type == mujoco.mjtGeom.mjGEOM_BOX
         self._table = np.flatnonzero(of_table & boxes & (self._model.geom_contype == 0))
         self._values = dict[str, Value]()
+
+    def restore(self) -> None:
+        """Look from where the view is nominal; the model is put back by whoever asked for the changes."""
+        self.view = self._nominal_view
 
     def apply(self, changes: Changes) -> dict[str, Value]:
         """Make the changes of looks and return their absolute values by path."""
@@ -51,8 +56,8 @@ class Looks:
         self._change_table(changes)
         self._change_light(changes)
         if views.KNOBS & changes.keys():
-            view, values = views.changed_view(self._view, changes)
-            self._scene.set_view(view)
+            self.view, values = views.changed_view(self._nominal_view, changes)
+            self._scene.set_view(self.view)
             self._values |= values
         return self._values
 

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.hosts.canonical import clip_canonical, gripper_close_positive
-from bench.hosts.changes import AS_IT_IS, Changes, applied
+from bench.hosts.changes import AS_IT_IS, applied
 from bench.hosts.others import Spot, count_of, spots
 from bench.hosts.robosuite_design import Design
 from bench.hosts.robosuite_dials import Dials
 from bench.hosts.robosuite_make import import_robosuite
 from bench.hosts.robosuite_scene import RobosuiteScene
+from bench.hosts.views import View
 from bench.hosts.words import stretches, thing
+from bench.variation import Changes
 from sim.episodes import Images
 from sim.scene import Value
 from sim.state import State
@@ -137,6 +139,10 @@ class RobosuiteWorld:
     def image(self, camera: str) -> Images:
         """Return one frame of the view, row 0 on top."""
         return self._scene.image()
+
+    def view(self) -> View:
+        """Return the view as it is in this episode."""
+        return self._dials.view
 
     def extras(self) -> Mapping[str, Any]:
         """Return nothing: all that these environments draw is in the state."""

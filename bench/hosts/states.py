@@ -1,14 +1,26 @@
-"""States of several worlds of a host: joined, and looked through."""
+"""States of single worlds made into one batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bench.hosts.others import OTHERS
+from sim.fixtures import SHAPES
+from sim.scene import Value
 from sim.state import State
+from tasks import open_door
+from tasks.task import Task
+
+PARTS = ("poses", "twists", "half_sizes", "shapes", "present")
+"""Fields of State that hold something by object."""
+
+NOWHERE = -2.0
+"""Height at which absent objects count as being, m: below every table."""
 
 
 def stacked(states: Sequence[State]) -> State:
@@ -23,7 +35,60 @@ def stacked(states: Sequence[State]) -> State:
     return State(**joined)
 
 
+def with_absent(state: State) -> State:
+    """Return the state (n = 1) with the other objects that the episode does without: far below, and not present."""
+    absent = [other for other in OTHERS if other.name not in state.poses]
+    nowhere = np.array([[0.0, 0.0, NOWHERE, 1.0, 0.0, 0.0, 0.0]])
+    return replace(
+        state,
+        poses={**state.poses, **{other.name: nowhere for other in absent}},
+        twists={**state.twists, **{other.name: np.zeros((1, 6)) for other in absent}},
+        half_sizes={**state.half_sizes, **{other.name: np.array([other.half_size]) for other in absent}},
+        shapes={**state.shapes, **{other.name: np.array([SHAPES.index(other.shape)]) for other in absent}},
+        present={**state.present, **{other.name: np.array([other not in absent]) for other in OTHERS}},
+    )
+
+
+def grasped(task: Task, state: State) -> NDArray[np.float64]:
+    """Return where the task's target is grasped, (n, 3), m, base frame: an object's centre, a fixture's handle."""
+    if task.target in state.poses:
+        return np.asarray(state.poses[task.target])[:, :3]
+    return np.asarray(open_door.handle(state))
+
+
+def without_others(state: State) -> State:
+    """Return the state (n = 1) without the other objects, which an earlier episode has left behind."""
+    names = {other.name for other in OTHERS}
+    if names.isdisjoint(state.poses):
+        return state
+    return replace(state, **{part: {k: v for k, v in getattr(state, part).items() if k not in names} for part in PARTS})
+
+
 def not_finite(state: State) -> str | None:
-    """Return what is wrong with a state that holds numbers that are none, or None."""
+    """Return what is wrong with a state that holds a number that is not finite, or None."""
     arrays = (state.q, state.qd, state.tcp, *state.poses.values(), *state.joints.values())
     return None if all(np.isfinite(array).all() for array in arrays) else "the simulated state is not finite"
+
+
+def measured_draw(state: State) -> dict[str, Any]:
+    """Return where everything is in a state (n = 1), as JSON by the paths of a draw."""
+    found: dict[str, Any] = {}
+    for name, pose in state.poses.items():
+        if name not in state.present or state.present[name][0]:
+            found |= {f"{name}.pose": _floats(pose[0]), f"{name}.half_size": _floats(state.half_sizes[name][0])}
+    for name, pose in state.fixtures.items():
+        found[f"{name}.pose"] = _floats(pose[0])
+    return found | {"robot.q": _floats(state.q[0]), "table.height": float(state.table[0])}
+
+
+def renamed(values: Mapping[str, Value], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return values by path, as JSON, with the owners of paths called as `names` says."""
+    found: dict[str, Any] = {}
+    for path, value in values.items():
+        owner, _, rest = path.partition(".")
+        found[f"{names.get(owner, owner)}.{rest}"] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
+def _floats(values: NDArray[np.float64]) -> list[float]:
+    return [float(x) for x in values]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.hosts.changes import Changes, applied
+from bench.hosts.changes import applied
+from bench.variation import Changes
 from sim.errors import UserError
 from sim.looks import look_at
 from sim.rotations import from_matrix
@@ -47,6 +48,16 @@ class View:
         """Return the rotation (4,), wxyz, whose axes are forward, left and up: the frame of SAPIEN."""
         right, up, back = self.rotation().T
         return np.asarray(from_matrix(np.stack([-back, -right, up], axis=-1)))
+
+    def project(self, points: Vector) -> Vector:
+        """Return where points (k, 3), m, base frame, lie in the frame, (k, 2).
+
+        x to the right and y down, as shares of the frame, which covers 0 to 1; what lies behind the camera is NaN.
+        """
+        seen = (np.asarray(points) - np.array(self.eye)) @ self.rotation()
+        depth = np.where(seen[:, 2] < 0, -seen[:, 2], np.nan)
+        scale = 0.5 / np.tan(np.radians(self.fovy) / 2)
+        return np.asarray(np.stack([0.5 + scale * seen[:, 0] / depth, 0.5 - scale * seen[:, 1] / depth], axis=1))
 
 
 def changed_view(view: View, changes: Changes) -> tuple[View, dict[str, Value]]:

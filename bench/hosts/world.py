@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.hosts.changes import AS_IT_IS, Changes
+from bench.hosts.changes import AS_IT_IS
+from bench.hosts.views import View
+from bench.variation import Changes
 from sim.episodes import Images
 from sim.scene import Value
 from sim.state import State
@@ -57,6 +59,9 @@ class World(Protocol):
 
     def image(self, camera: str) -> Images:
         """Return one RGB frame (size, size, 3) of `camera`, row 0 on top."""
+
+    def view(self) -> View:
+        """Return where the camera of `image` is in this episode, base frame."""
 
     def extras(self) -> Mapping[str, Any]:
         """Return what the host drew beyond State, as JSON: a goal position, for example."""
