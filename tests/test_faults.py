@@ -75,10 +75,10 @@ def test_good_pairs_are_not_refused_and_not_flagged(policy):
 def test_the_table_in_the_docs_is_the_list_of_what_is_planted():
     text = (ROOT / "docs" / "convention.md").read_text()
     words = {"adapted": "adapted: ", "refused": "refused: ", "flagged": "probe: "}
+    section = text.partition("## Every known pitfall")[2].partition("\n## ")[0]
+    told = [line for line in section.splitlines() if line.startswith("| ")][1:]
     rows = [f"| {f.pitfall} | {f.planted} | {words[f.caught]}`{f.told.strip()}` |" for f in FAULTS]
-    missing = [row for row in rows if row not in text]
-    assert not missing, "docs/convention.md lacks:\n" + "\n".join(missing)
-    assert text.count("| adapted: ") + text.count("| refused: ") + text.count("| probe: ") == len(rows)
+    assert told == rows, "docs/convention.md should have:\n" + "\n".join(rows)
 
 
 PITFALLS = (
