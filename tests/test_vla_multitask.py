@@ -59,8 +59,8 @@ def test_the_sentence_decides_which_task_is_done(config, text_encoder):
     learner = Learner(preset, statistics, chunk=8, seed=0, vocabulary=size)
     read = reader(learner.model.config, vocabulary)
     feed = Feed(data, statistics, preset, seed=0, read=read)
-    for step in range(200):
-        learner.learn(feed.training(step), learning_rate=4e-3 * min(1, 2 - step / 100))
+    for step in range(260):
+        learner.learn(feed.training(step), learning_rate=8e-3 * min(1, 2 - step / 130))
     shown = feed.samples(np.arange(32))
     said = [data.instructions[k] for k in data.batch(np.arange(32)).instruction]
     other = [s.replace("away from", "TO").replace("Move to", "Move away from").replace("TO", "to") for s in said]
@@ -71,8 +71,8 @@ def test_the_sentence_decides_which_task_is_done(config, text_encoder):
             for sentences in (said, other)
         )
     wanted = shown.wanted.arm[..., :2].flatten(1)
-    assert torch.nn.functional.cosine_similarity(own, wanted).mean() > 0.8
-    assert torch.nn.functional.cosine_similarity(swapped, wanted).mean() < 0
+    assert torch.nn.functional.cosine_similarity(own, wanted).mean() > 0.6
+    assert torch.nn.functional.cosine_similarity(swapped, wanted).mean() < -0.3
 
 
 def test_every_sentence_of_the_catalogue_fits_into_a_network_of_any_of_its_tasks():

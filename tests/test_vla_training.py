@@ -109,6 +109,7 @@ def test_a_training_stops_early_and_keeps_the_best_weights(data, tmp_path):
     looks = [(e["step"], e["validation"]["squares"]["loss"]) for e in curve(tmp_path / "a") if "validation" in e]
     best = min(looks, key=lambda look: look[1])
     assert looks[-1][0] == stopped.steps
+    assert stopped.metrics["squares"]["loss"] == best[1]  # Measured with the weights that are kept.
     assert not list((tmp_path / "a").glob("best*"))
     # Interrupted after its best, it ends the same way.
     at = best[0] + 1
@@ -119,6 +120,12 @@ def test_a_training_stops_early_and_keeps_the_best_weights(data, tmp_path):
     shorter = {**changes, "patience": None}
     stopper = train_vla(job(data, tmp_path / "c", **shorter))
     assert stopper.steps == 40
+
+
+def test_patience_without_a_validation_split_is_refused(tmp_path):
+    data = MixConfig(sources=(SourceConfig(write_dataset(tmp_path, val_lengths=())),))
+    with pytest.raises(UserError, match=r"no source has the split 'val'"):
+        train_vla(job(data, tmp_path / "out", patience=2))
 
 
 def look(step, value):

@@ -6,14 +6,14 @@ import copy
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from datagen.loader import LoadedMixture
 from datagen.mixture import report
 from policies.vla.ahead import Ahead
-from policies.vla.checkpoint import VlaCheckpoint, code_versions, save_checkpoint
+from policies.vla.checkpoint import WEIGHTS, VlaCheckpoint, code_versions, save_checkpoint
 from policies.vla.closed_loop import success
 from policies.vla.curve import Curve
 from policies.vla.feed import Feed
@@ -25,11 +25,12 @@ from policies.vla.parallel import Ranks
 from policies.vla.runtime import deferred_interrupts, require_device
 from policies.vla.settings import CHUNK, TrainVlaConfig, learning_rate_factor
 from policies.vla.shape import Inputs
-from policies.vla.story import check_divergence, stale, tell
+from policies.vla.story import check_divergence, stale, tell, validations
 from policies.vla.train import OnStep, TrainVlaResult
 from policies.vla.validation import validate
 from policies.vla.words import learn_vocabulary, reader
 from sim.errors import UserError
+from sim.files import sha256
 from sim.progress import ProgressLine
 
 STATE_FILE, BEST_FILE = "resume.safetensors", "best.safetensors"
@@ -46,6 +47,11 @@ class Training:
         self.config, self.preset, self.budget = config, config.resolved(), config.budget()
         self.data, self.identity, self.ranks = data, identity, ranks
         require_device(config.device)
+        if config.patience is not None and not data.validation:
+            raise UserError(
+                f"patience = {config.patience} stops a training by its validation, and no source has the split "
+                f"{config.validation_split!r}. Generate one (val_episodes = 32), or leave patience out."
+            )
         self.statistics = start.statistics if start else mixture_statistics(data)
         pieces = self.preset.text_encoder == "subword"
         self.vocabulary = start.vocabulary if start else learn_vocabulary(data.instructions) if pieces else None
@@ -182,7 +188,7 @@ class Training:
         learner, samples = self.learner, self.learner.step * self.preset.batch
         if self.config.patience is not None and self.best_file.exists():
             learner.load_averaged(self.best_file, identity=self.identity)
-        looks = [entry for entry in self.curve.entries if "validation" in entry]
+        look = self._look_of_the_weights()
         training: dict[str, Any] = {
             "steps": learner.step,
             "seconds": learner.seconds,
@@ -190,7 +196,7 @@ class Training:
             "parameters": parameter_count(learner.model),
         }
         drawn = report(self.data.sources, self.data.mixture, config=self.config.data, samples=samples)
-        kept = {"metrics": looks[-1]["validation"], "notes": list(tell(self.curve.entries, self.shares))}
+        kept = {"metrics": look["validation"], "notes": list(tell(self.curve.entries, self.shares))}
         record = {
             "identity": self.identity,
             "training": training,
@@ -199,13 +205,23 @@ class Training:
             "mixture": asdict(drawn),
             "code": code_versions(),
             **kept,
-            **({"rollouts": looks[-1]["rollouts"]} if "rollouts" in looks[-1] else {}),
+            **({"rollouts": look["rollouts"]} if "rollouts" in look else {}),
         }
         record |= {"grounding": list(self._draw_grounding())} if self.ranks.first else {}
-        digest = self._save_checkpoint(record) if self.ranks.first else ""
+        if self.ranks.first:
+            self._save_checkpoint(record)
         self.ranks.wait()
+        digest = sha256(self.config.out / WEIGHTS)
         notes = tuple(kept["notes"])
         return TrainVlaResult(self.config.out, digest, mixture=drawn, metrics=kept["metrics"], notes=notes, **training)
+
+    def _look_of_the_weights(self) -> Mapping[str, Any]:
+        """Return the entry of the curve that measured the weights which are kept: the best, or else the last."""
+        looks = [entry for entry in self.curve.entries if "validation" in entry]
+        if self.config.patience is None:
+            return looks[-1]
+        found = validations(looks, self.shares)
+        return looks[min(range(len(found)), key=lambda k: found[k][1])]
 
     def _draw_grounding(self) -> tuple[str, ...]:
         """Draw what the network makes of a few frames that it never learned from; return their sentences."""
@@ -216,9 +232,9 @@ class Training:
         write_grounding(self.config.out, self._as_checkpoint(), frames.image, said, frames.state)
         return said
 
-    def _save_checkpoint(self, record: dict[str, Any]) -> str:
-        """Write the checkpoint, then remove what only an unfinished training needs; return the weights' digest."""
-        digest = save_checkpoint(
+    def _save_checkpoint(self, record: dict[str, Any]) -> None:
+        """Write the checkpoint, then remove what only an unfinished training needs."""
+        save_checkpoint(
             self.config.out,
             self.learner.averaged,
             convention=self.data.convention,
@@ -228,4 +244,3 @@ class Training:
         )
         self.state_file.unlink(missing_ok=True)
         self.best_file.unlink(missing_ok=True)
-        return digest
