@@ -53,7 +53,7 @@ def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the single values of a checkpoint's record, nested ones under joined names."""
     facts: dict[str, Any] = {}
     for key, value in record.items():
-        if key in ("mixture", "command", "kind", "format"):
+        if key in ("mixture", "command", "kind", "format", "grounding"):
             continue
         if isinstance(value, Mapping):
             facts |= {f"{key} {name}": _text(item) for name, item in value.items() if item is not None}

@@ -72,7 +72,7 @@ def test_the_sentence_decides_which_task_is_done(config, text_encoder):
         )
     wanted = shown.wanted.arm[..., :2].flatten(1)
     assert torch.nn.functional.cosine_similarity(own, wanted).mean() > 0.6
-    assert torch.nn.functional.cosine_similarity(swapped, wanted).mean() < -0.3
+    assert torch.nn.functional.cosine_similarity(swapped, wanted).mean() < -0.5
 
 
 def test_every_sentence_of_the_catalogue_fits_into_a_network_of_any_of_its_tasks():
