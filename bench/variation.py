@@ -12,6 +12,9 @@ from tasks.randomization import Knob, Operation
 
 NOMINAL_AXIS = "nominal"
 
+STREAM = "variation"
+"""Name of the random stream of an arm's laws, the same in every host."""
+
 Change = tuple[Operation, Value]
 """How a value differs from the nominal one of its episode: "=" replaces it, "*" multiplies it, "+" adds to it."""
 
@@ -75,18 +78,18 @@ class Varying(Protocol):
 def drawn_changes(laws: Iterable[Knob], seed: int) -> dict[str, Change]:
     """Return what the episode `seed` draws of `laws`, by path; equal in every host.
 
-    Each value comes from the stream (seed, "axis", path) and knows no nominal value: `applied` lays it over one.
+    Each value comes from the stream (seed, STREAM, path) and knows no nominal value: `applied` lays it over one.
     """
     return {law.path: (law.op, _sampled(law, seed)) for law in laws}
 
 
 def _sampled(law: Knob, seed: int) -> Value:
     if law.law == "choice":
-        name = law.draw("", seed, "axis")
+        name = law.draw("", seed, STREAM)
         return float(name) if isinstance(name, str) and _is_number(name) else name
     neutral = 1.0 if law.op == "*" else 0.0
     width = len(law.arguments[0])
-    return law.draw(neutral if width == 1 else (neutral,) * width, seed, "axis")
+    return law.draw(neutral if width == 1 else (neutral,) * width, seed, STREAM)
 
 
 def _is_number(text: str) -> bool:
