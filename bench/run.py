@@ -192,10 +192,11 @@ def _finish(
     timings.rewrite(sorted(timings.lines, key=lambda line: place[key(line)]))
     results = summarize_plan(log.lines, timings.lines, plan, specs)
     write_json(config.out / RESULTS, results)
-    empty = [cell for cell in results["cells"] if not cell["n"]]
+    empty = [cell for cell in (*results["cells"], *results.get("suite", {}).get("arms", ())) if not cell["n"]]
     if empty:
+        where = " ".join(str(empty[0][name]) for name in ("host", "axis", "level") if name in empty[0])
         raise UserError(
-            f"No episode of {empty[0]['policy']} in {empty[0]['host']} could be judged: all {len(empty[0]['errors'])} "
+            f"No episode of {empty[0]['policy']} in {where} could be judged: all {len(empty[0]['errors'])} "
             f"broke off, the first with: {empty[0]['errors'][0]['reason']}. There is no success rate of no episodes."
         )
     return BenchResult(config.out, results)

@@ -82,13 +82,18 @@ def _suite_plan(config: BenchConfig, suite: Suite, specs: Mapping[str, PolicySpe
     _check_selection(config, suite)
     made = _Planner(config, suite, specs)
     for place in suite.places:
-        if not config.tasks or load_task(place.task).id in {load_task(name).id for name in config.tasks}:
+        if not config.tasks or any(_means(name, place.task) for name in config.tasks):
             made.add(place)
     if not made.cells:
         told = "; ".join(dict.fromkeys(f"{each['host']}: {each['why']}" for each in made.unavailable))
         raise UserError(f"Nothing of the suite {suite.name} can run: {told or 'no place is chosen'}.")
     seeds = tuple(episode_seed("benchmark", suite.seed, i) for i in range(suite.episodes))
     return Plan(tuple(made.cells), seeds, tuple(made.unavailable), tuple(made.unnoticed), suite)
+
+
+def _means(name: str, task: str) -> bool:
+    """Return whether a name is a task's id, or its name without the version."""
+    return name in (task, task.rsplit("-v", 1)[0])
 
 
 def _check_selection(config: BenchConfig, suite: Suite) -> None:
@@ -100,9 +105,9 @@ def _check_selection(config: BenchConfig, suite: Suite) -> None:
                 f"{name} = {getattr(config, name)!r} and the suite {suite.name} were given: the suite fixes it. Leave "
                 "it out; to choose among the suite's tasks, hosts and axes: --tasks, --hosts, --axes."
             )
-    for task in config.tasks:
-        if load_task(task).id not in suite.tasks:
-            raise unknown(f"task of the suite {suite.name}", task, suite.tasks)
+    for name in config.tasks:
+        if not any(_means(name, task) for task in suite.tasks):
+            raise unknown(f"task of the suite {suite.name}", name, suite.tasks)
     for axis in config.axes:
         if axis not in suite.all_axes:
             raise unknown(f"axis of the suite {suite.name}", axis, suite.all_axes)

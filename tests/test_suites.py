@@ -49,6 +49,23 @@ hosts = ["demomill"]
 axes = ["grounding_right", "grounding_swapped", "grounding_blank"]
 """
 
+LATE_TROUBLE = """
+import numpy as np
+from sim.baselines import RandomPolicy
+
+class Shaky(RandomPolicy):
+    # It breaks where the hand has not moved after its first action: where actions come late.
+    def __init__(self):
+        super().__init__(0)
+        self.start = None
+    def act(self, observation):
+        if observation.steps[0] == 0:
+            self.start = observation.state[0].copy()
+        if observation.steps[0] == 1 and np.allclose(observation.state[0], self.start, atol=1e-4):
+            raise RuntimeError("it needs an answer at once")
+        return super().act(observation)
+"""
+
 EXPERT = {"expert": policy_factory("expert:lift_cube-v2")}
 HOST = "demomill:lift_cube-v2"
 PLACE = (HostTask("demomill", "lift_cube-v2"), "lift_cube-v2")
@@ -186,6 +203,25 @@ def test_a_part_of_a_suite_has_the_episodes_of_the_whole(suite, tmp_path):
     assert [cell.arm.name for cell in part.cells] == ["nominal", "camera_pose-2"]
     assert all(cell in whole.cells for cell in part.cells)
     assert not whole.unnoticed
+
+
+def test_a_task_is_chosen_by_its_id_or_by_its_name(tmp_path):
+    specs = {"random": RandomPolicy(0).spec}
+    config = BenchConfig(tmp_path, suite="standard", hosts=("demomill",), axes=("action_latency",))
+    for name, tasks in (("lift_cube", {"lift_cube-v2"}), ("push_cube-v1", {"push_cube-v1"})):
+        assert {cell.task for cell in make_plan(replace(config, tasks=(name,)), specs).cells} == tasks
+
+
+def test_an_arm_in_which_nothing_could_be_judged_is_an_error(suite, tmp_path, monkeypatch):
+    (tmp_path / "bench_late.py").write_text(LATE_TROUBLE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = BenchConfig(tmp_path / "run", suite=suite, workers=1, filmstrips=0, axes=("action_latency",))
+    with pytest.raises(UserError, match="action_latency 2 could be judged: all 2 broke off"):
+        bench(config, policies={"shaky": policy_factory("bench_late:Shaky")}, progress=False)
+    results = json.loads((config.out / "results.json").read_text())
+    assert results["cells"][0]["n"] == 2
+    assert results["suite"]["drops"] == []
+    assert "needs an answer" in results["suite"]["arms"][1]["errors"][0]["reason"]
 
 
 def test_an_expert_of_another_task_has_nothing_to_do(suite, tmp_path):
