@@ -13,7 +13,7 @@ from bench.compare import CompareConfig, compare
 from bench.config import BenchConfig, HostTask
 from bench.episode_log import read_log
 from bench.grounding import acted_on, grounding
-from bench.intervals import wilson
+from bench.intervals import mcnemar, wilson
 from bench.record import key
 from bench.reproduce import compare_logs, reproduce
 from bench.run import EPISODES, START, bench
@@ -29,7 +29,7 @@ from sim.errors import UserError
 from sim.streams import split_of
 from tasks.catalogue import load_task
 
-FROZEN = {"smoke": "055179e1cbe06d04", "standard": "b7fe35f071c460a5", "full": "dda9e9db0e2af990"}
+FROZEN = {"smoke": "1a07e00de510872d", "standard": "b7fe35f071c460a5", "full": "dda9e9db0e2af990"}
 
 SMALL = """
 name = "small"
@@ -97,7 +97,10 @@ def test_shipped_suites_are_frozen_and_name_what_exists(name):
         assert set(place.hosts) <= twins
         assert place.task == task.id, "a suite names a task with its version"
     assert {find_axis(axis).name for axis in suite.all_axes} == set(suite.all_axes)
-    assert suite.episodes == {"smoke": 8, "standard": 50, "full": 200}[name]
+    assert suite.episodes == {"smoke": 10, "standard": 50, "full": 200}[name]
+    most = len(suite.levels) * len([axis for axis in suite.axes if find_axis(axis).group != "grounding"])
+    surest = mcnemar([True] * suite.episodes, [False] * suite.episodes).p
+    assert surest * most <= 0.05, "not even a policy that loses every episode could be told from chance after Holm"
 
 
 def test_every_arm_runs_on_the_seeds_of_the_nominal_one(finished):
