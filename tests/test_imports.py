@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ("sim", "tasks", "datagen", "policies", "bench", "demomill")
 FENCES = {
     "isaacgym": "sim/isaacgym_worker/",
+    "lerobot": "policies/serve/lerobot_worker.py",
     "torch": ("policies/", "sim/isaacgym_worker/", "sim/warp_", "bench/hosts/maniskill_"),
     "warp": "sim/warp_",
     "mujoco_warp": "sim/warp_",
@@ -39,8 +40,8 @@ TRANSITIVE = {
 }
 """Import name -> the declared package that brings it."""
 
-UNLISTED = {"isaacgym"}
-"""Packages that no index has: the worker imports them in an interpreter of its own."""
+UNLISTED = {"isaacgym", "lerobot"}
+"""Packages that a worker imports in an interpreter of its own: no index has them, or they want other versions."""
 
 
 def sources(*layers: str) -> list[Path]:
