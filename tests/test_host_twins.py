@@ -52,7 +52,7 @@ class Scripted:
 
     def reset(self, ids):
         spec = self.env.spec
-        self.act_on = script(spec.host, spec.host_task, spec.task)
+        self.act_on = script(spec.host, spec.host_task, self.env.task.target)
 
     def act(self, observation):
         return self.act_on(self.env.state(observation.ids))
