@@ -75,6 +75,12 @@ def test_an_interrupted_training_goes_on_bit_for_bit(config, done, tmp_path):
     assert steps == [2]
 
 
+def test_frozen_weights_in_bfloat16_train_and_act(config, tmp_path):
+    result = finetune(replace(config, out=tmp_path / "half", dtype="bf16", steps=1))
+    assert np.isfinite(result.metrics["squares"]["loss"])
+    assert np.isfinite(load_policy(str(result.folder)).act(observation([0]))).all()
+
+
 def test_actions_depend_on_image_sentence_and_state(base):
     model = family(load_base(str(base)), OPTIONS)
     plain = model.act(seen(1))

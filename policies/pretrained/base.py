@@ -44,6 +44,14 @@ class Base:
     model: Any = field(repr=False)
     processor: Any = field(repr=False)
     device: torch.device
+    # Arithmetic of its weights: "fp32" or "bf16".
+    dtype: str = "fp32"
+
+    def arithmetic(self) -> contextlib.AbstractContextManager[object]:
+        """Return the context of a pass: with bf16 weights, what is trained in fp32 computes in bfloat16 beside them."""
+        if self.dtype == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return contextlib.nullcontext()
 
 
 def find(name: str, *, revision: str, remote_code: bool) -> Path:
@@ -116,7 +124,7 @@ def load_base(
             "models that AutoModelForImageTextToText and AutoProcessor know; docs/pretrained.md says what to do "
             "with others."
         ) from error
-    return Base(identity, model.to(place).eval(), processor, place)
+    return Base(identity, model.to(place).eval(), processor, place, dtype)
 
 
 @contextlib.contextmanager

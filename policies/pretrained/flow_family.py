@@ -51,7 +51,8 @@ class FlowFamily:
             late = torch.distributions.Beta(config.time_sampling_beta_alpha, config.time_sampling_beta_beta)
             drawn = late.sample((len(actions),)).to(self.base.device)
             time = drawn * config.time_sampling_scale + config.time_sampling_offset
-            said = self.base.model(**self._seen(seen), noise=noise, timestep=time, actions=wanted).logits
+            with self.base.arithmetic():
+                said = self.base.model(**self._seen(seen), noise=noise, timestep=time, actions=wanted).logits
         error = functional.mse_loss(said.float(), noise - wanted, reduction="none")[..., :ACTION].mean(dim=-1)
         counted = torch.from_numpy(mask.astype(np.float32)).to(error.device)
         return (error * counted).sum() / counted.sum()
@@ -60,7 +61,8 @@ class FlowFamily:
     def act(self, seen: Seen) -> NDArray[np.float32]:
         """Return actions (B, chunk, 7); worlds are asked one by one, so that none changes another's last bits."""
         rows = [self._seen(seen.rows(row, row + 1)) for row in range(len(seen.sentences))]
-        made = [self.base.model.sample_actions(**inputs, noise=self._noise.clone()) for inputs in rows]
+        with self.base.arithmetic():
+            made = [self.base.model.sample_actions(**inputs, noise=self._noise.clone()) for inputs in rows]
         chunks: NDArray[np.float32] = torch.cat(made)[..., :ACTION].float().cpu().numpy()
         return chunks
 

@@ -37,7 +37,8 @@ class TokenFamily:
         count = said.shape[1]
         with torch.random.fork_rng(devices=self._cuda()):
             torch.manual_seed(drawn_seed(seed, "dropout"))
-            logits = self.base.model(**inputs).logits[:, -count - 1 : -1]
+            with self.base.arithmetic():
+                logits = self.base.model(**inputs).logits[:, -count - 1 : -1]
         wanted = np.where(np.repeat(mask, ACTION, axis=1), said, -100)
         labels = torch.from_numpy(wanted).to(logits.device)
         return functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100)
@@ -63,10 +64,9 @@ class TokenFamily:
             eos_token_id=None,
             pad_token_id=self.base.processor.tokenizer.pad_token_id,
         )
-        only: Any = _Only(self.tokens.ids)
-        made = self.base.model.generate(
-            **inputs, generation_config=greedy, logits_processor=LogitsProcessorList([only])
-        )
+        only = LogitsProcessorList([_Only(self.tokens.ids)])
+        with self.base.arithmetic():
+            made = self.base.model.generate(**inputs, generation_config=greedy, logits_processor=only)
         said = made[:, -count:].cpu().numpy()
         return self.tokens.decode(said).reshape(len(said), self.chunk, ACTION)
 
