@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.axes import GROUPS
+from bench.axes import GROUPS, MIDDLE
 from bench.compare_table import points
 from bench.suite_chart import Dot, dot_chart, scale
 from bench.table import percent
@@ -86,7 +86,7 @@ def _place(suite: Mapping[str, Any], host: str, task: str, policy: str) -> dict[
         "task": task,
         "policy": policy,
         "nominal": percent(arms[NOMINAL_AXIS, 0][MAIN]),
-        "chart": dot_chart(_dots(shown), scale(_dots(suite["drops"])), title=f"{policy} in {host}"),
+        "chart": dot_chart(_dots(suite, shown), scale(_dots(suite, suite["drops"])), title=f"{policy} in {host}"),
         "rows": shown,
         "unnoticed": _listed(u["axis"] for u in _named(suite["unnoticed"], host, task, policy)),
         "errors": [f"{a['axis']} {a['level']}, seed {e['seed']}: {e['reason']}" for a, each in broken for e in each],
@@ -94,8 +94,14 @@ def _place(suite: Mapping[str, Any], host: str, task: str, policy: str) -> dict[
     }
 
 
-def _dots(rows: Sequence[Mapping[str, Any]]) -> list[Dot]:
-    return [Dot(row["axis"], row["level"], row["drop"], row["p_holm"]) for row in rows if row["outcome"] == MAIN]
+def _dots(suite: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Dot]:
+    """Return the dots of the main outcome; an axis with one level is drawn as its middle one."""
+    single = {name for name, axis in suite["axes"].items() if axis["levels"] == 1}
+    return [
+        Dot(row["axis"], MIDDLE if row["axis"] in single else row["level"], row["drop"], row["p_holm"])
+        for row in rows
+        if row["outcome"] == MAIN
+    ]
 
 
 def _listed(names: Any) -> str:

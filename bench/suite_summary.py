@@ -72,7 +72,7 @@ def suite_results(records: Sequence[Record], plan: Plan, *, experts: Sequence[st
 
 def _about(name: str) -> dict[str, Any]:
     axis = find_axis(name)
-    return {"group": axis.group, "about": axis.about}
+    return {"group": axis.group, "about": axis.about, "levels": len(axis.levels)}
 
 
 def arms(records: Sequence[Record], plan: Plan) -> list[dict[str, Any]]:
