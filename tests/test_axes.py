@@ -266,12 +266,3 @@ def test_a_run_without_a_suite_keeps_the_held_out_worlds(tmp_path):
     env.reset(np.array([0]), [SEEDS[0]])
     assert env.draw(0)["camera.offset"] != (0.0, 0.0, 0.0)
     env.close()
-
-
-def test_hosts_and_our_own_engine_draw_the_same():
-    laws = pytest.importorskip("bench.hosts.laws")
-    for axis in load_axes().values():
-        for level in range(len(axis.levels)):
-            for seed in SEEDS[:5]:
-                chosen = axis.arm(level + 1).hosted
-                assert drawn_changes(chosen, seed) == laws.drawn_changes(chosen, seed)
