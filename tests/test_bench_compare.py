@@ -190,7 +190,7 @@ def test_the_page_of_two_runs_shows_who_won_and_escapes_everything(runs, tmp_pat
     assert "Who won which episodes" in page
     assert page.count('class="first" title="seed') == 2 * 28
     assert "missed grasp" in page
-    assert "lifted by colour" in page
+    assert "by colour" in page
     assert "inference p95" in page
     assert "<script" not in page
     assert "&lt;script&gt;" in page

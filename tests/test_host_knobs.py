@@ -252,6 +252,13 @@ def test_after_any_change_the_host_is_what_it_was(world):
     assert trace() == before
 
 
+def alike(frame: np.ndarray, other: np.ndarray) -> None:
+    """Assert that two frames of one scene are equal but for a few pixels at edges, where lavapipe's rounding shows."""
+    difference = np.abs(frame.astype(int) - other)
+    assert difference.max() <= 8
+    assert (difference > 0).mean() < 0.01
+
+
 def test_a_second_world_is_the_same_and_stays_as_it_is_when_the_first_is_changed(world):
     pair = next(pair for pair in HOSTS if pair[0] == world.host)
     second = make_world(*pair, image_size=128)
@@ -265,10 +272,10 @@ def test_a_second_world_is_the_same_and_stays_as_it_is_when_the_first_is_changed
     np.testing.assert_array_equal(first.q, other.q)
     np.testing.assert_array_equal(first.poses["target"], other.poses["target"])
     shown = second.image("image")
-    np.testing.assert_array_equal(shown, world.image("image"))
+    alike(shown, world.image("image"))
     world.reset(9, {"table.color": ("=", (0.1, 0.6, 0.2)), "target.color": ("=", "blue"), "light.diffuse": ("*", 0.3)})
     assert np.abs(world.image("image").astype(int) - shown).mean() > 10
-    np.testing.assert_array_equal(second.image("image"), shown)
+    alike(second.image("image"), shown)
     second.close()
 
 

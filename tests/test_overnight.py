@@ -12,6 +12,7 @@ from bench.overnight import OvernightConfig, overnight
 from bench.stages import STAGES
 from bench.study import StudyConfig
 from datagen.job import GenerateConfig
+from policies.pretrained.settings import FinetuneConfig
 from policies.vla.settings import TrainVlaConfig
 from sim.errors import UserError
 from sim.files import read_json
@@ -78,6 +79,7 @@ def test_a_wrong_task_is_refused_before_anything_is_written(tmp_path, calls):
 JOBS = {
     "ablation.toml": StudyConfig,
     "demonstrations.toml": GenerateConfig,
+    "finetune.toml": FinetuneConfig,
     "quickstart.toml": OvernightConfig,
     "vla.toml": TrainVlaConfig,
 }

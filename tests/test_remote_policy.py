@@ -171,7 +171,7 @@ def test_in_a_benchmark_a_dead_server_is_an_error_episode_and_the_next_one_count
 
         server._batcher.ask = ask_a_few
         for seed in (1, 2):
-            worker._run_one(policy, Todo("far", seed))
+            worker._run(policy, [Todo("far", seed)])
         worker.env.close()
     first, second = (message[1] for message in pipe.sent)
     assert "RemotePolicyError" in first["error"]

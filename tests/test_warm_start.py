@@ -25,6 +25,7 @@ def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROUNDS", 3)
     monkeypatch.setattr(module, "STEPS", 24)
     monkeypatch.setattr(module, "UPDATES", 60)
+    monkeypatch.setattr(module, "LAST", 60)
     torch.set_num_threads(1)
 
 

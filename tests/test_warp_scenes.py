@@ -8,7 +8,6 @@ from typing import Any
 import mujoco
 import numpy as np
 import pytest
-from tests.scripted_tasks import SCRIPTS
 
 from sim.contacts import GEOM_TYPES
 from sim.engine import make_engine
@@ -23,6 +22,7 @@ from sim.streams import episode_seed
 from tasks.catalogue import TASKS, load_task
 from tasks.dynamics import DYNAMICS
 from tasks.randomization import draw_values
+from tasks.scripted import load_script
 
 warp_model = pytest.importorskip("sim.warp_model", reason="the extra 'warp' is not installed")
 
@@ -253,13 +253,10 @@ def test_pushing_agrees_until_it_is_chaotic_and_succeeds_as_often(name: str) -> 
 
 
 def actor(name: str) -> Any:
-    """Return what acts in one world of a task: its script, or its expert."""
-    if name in SCRIPTS:
-        return SCRIPTS[name]()
-    from policies.expert import load_expert, scaled
-
-    expert, task = load_expert(name), load_task(name)
-    return lambda state: scaled(expert._outputs(np.asarray(task.privileged(state), dtype=np.float32)))
+    """Return what acts in one world of a task: its script."""
+    script = load_script(name)
+    assert script is not None
+    return script
 
 
 def test_shapes_of_the_scene_and_of_mujoco_have_one_order() -> None:
