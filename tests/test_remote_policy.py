@@ -173,7 +173,7 @@ def test_in_a_benchmark_a_dead_server_is_an_error_episode_and_the_next_one_count
         for seed in (1, 2):
             worker._run(policy, [Todo("far", seed)])
         worker.env.close()
-    first, second = (message[1] for message in pipe.sent)
+    first, second = (message[1] for message in pipe.sent if message[0] == "episode")
     assert "RemotePolicyError" in first["error"]
     assert "success" not in first
     assert second["error"] is None
