@@ -47,7 +47,8 @@ class TrainExpertConfig:
     seed: int = 0
     # Worlds simulated together.
     worlds: int = 512
-    # Environment steps after which training ends, whatever the success.
+    # Environment steps after which training ends, whatever the success. The copy of a script, 640 steps of every world,
+    # is made in any case.
     max_steps: int = 3_000_000
     # Training ends when this share of episodes succeeded in `patience` reports in a row (the policy still explores).
     goal: float = 0.97

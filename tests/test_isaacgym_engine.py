@@ -292,7 +292,18 @@ def test_a_dataset_is_generated_in_the_worker(interpreter, tmp_path):
 @pytest.mark.slow
 def test_an_expert_is_trained_and_measured_in_the_worker(interpreter, tmp_path, capsys):
     """Too short to learn anything; what counts is that training and measurement go all the way."""
-    words = ["train-expert", "lift_cube", "--engine", "isaacgym", "--worlds", "128", "--max-steps", "16000"]
+    words = [
+        "train-expert",
+        "lift_cube",
+        "--engine",
+        "isaacgym",
+        "--worlds",
+        "128",
+        "--max-steps",
+        "16000",
+        "--start",
+        "nothing",
+    ]
     assert demomill.main([*words, "--episodes", "128", "--out", str(tmp_path / "expert"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert 12_000 <= answer["steps"] <= 16_000
