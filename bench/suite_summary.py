@@ -9,12 +9,12 @@ from typing import Any
 from bench.axes import find_axis
 from bench.failures import counted
 from bench.grounding import grounding
-from bench.intervals import bootstrap_mean, wilson
+from bench.intervals import wilson
 from bench.record import Record
 from bench.suite_drops import drops
 from bench.suite_means import means, overall
 from bench.suite_plan import Plan
-from bench.summary import summarize
+from bench.summary import metric_means, summarize
 from bench.variation import NOMINAL_AXIS, place_of
 from sim.episodes import PolicySpec
 
@@ -106,19 +106,10 @@ def _arm(records: Sequence[Record]) -> dict[str, Any]:
         "n": len(judged),
         "errors": errors,
         **rates,
-        "metrics": _motion(judged),
-        "metrics_lifted": _motion([record for record in judged if record["lifted"]]),
+        "metrics": metric_means(judged, MOTION),
+        "metrics_lifted": metric_means([record for record in judged if record["lifted"]], MOTION),
         "failures": counted(judged),
     }
-
-
-def _motion(records: Sequence[Record]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in MOTION:
-        values = [value for record in records if (value := record["metrics"].get(name)) is not None]
-        if values:
-            found[name] = asdict(bootstrap_mean(values, name=name))
-    return found
 
 
 def _grounding(records: Sequence[Record], plan: Plan) -> list[dict[str, Any]]:

@@ -67,8 +67,8 @@ def _cell(host: str, policy: str, records: list[Record], timings: list[dict[str,
         cell
         | rates
         | {
-            "metrics": _means(judged),
-            "metrics_lifted": _means(lifted),
+            "metrics": metric_means(judged, METRICS),
+            "metrics_lifted": metric_means(lifted, METRICS),
             "seconds_per_call": sum(calls) / len(calls) if calls else None,
             "latency": _latency(timings),
             "failures": counted(judged),
@@ -88,10 +88,10 @@ def _latency(timings: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _means(records: list[Record]) -> dict[str, Any]:
-    """Return the mean of every metric over the records that have it, with its bootstrap interval."""
+def metric_means(records: Sequence[Record], names: Sequence[str]) -> dict[str, Any]:
+    """Return the mean of each named metric over the records that have it, with its bootstrap interval."""
     means: dict[str, Any] = {}
-    for name in METRICS:
+    for name in names:
         values = [value for record in records if (value := record["metrics"].get(name)) is not None]
         if values:
             means[name] = asdict(bootstrap_mean(values, name=name))
