@@ -79,6 +79,11 @@ class MixReport:
     samples: int
     digest: str
 
+    @classmethod
+    def stored(cls, said: Mapping[str, Any]) -> MixReport:
+        """Return the report that a checkpoint's record holds as JSON."""
+        return cls(**{**said, "sources": tuple(SourceReport(**row) for row in said["sources"])})
+
     def __rich__(self) -> Any:
         """Return the report as a table for a terminal."""
         from rich.table import Table

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from policies.pretrained.families import Family, Seen
 from policies.pretrained.settings import FinetuneConfig
 from policies.pretrained.trainable import fill, trained
+from policies.vla.learner import read_state, write_state
 from sim.errors import UserError
-from sim.files import write_bytes
 from sim.streams import generator
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -69,13 +66,11 @@ class Finetuner:
         for name, parameter in self.trained.items():
             state = self.optimizer.state.get(parameter, {})
             tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS if moment in state}
-        about = {"identity": identity, "step": str(self.step), "seconds": repr(self.seconds)}
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        write_bytes(path, save(whole, metadata=about))
+        write_state(path, tensors, {"identity": identity, "step": str(self.step), "seconds": repr(self.seconds)})
 
     def load(self, path: Path, *, identity: str) -> None:
         """Continue from the file at `path`; the state of another training is refused."""
-        about, tensors = _read(path)
+        about, tensors = read_state(path, of="fine-tuning")
         if about.get("identity") != identity:
             raise UserError(
                 f"{path} belongs to a fine-tuning with other data, another model or other settings. Continue that one "
@@ -90,13 +85,3 @@ class Finetuner:
                 continue
             moments = {m: torch.zeros_like(parameter).copy_(tensors[f"{m}.{name}"]) for m in MOMENTS}
             self.optimizer.state[parameter] = {"step": torch.tensor(float(self.step)), **moments}
-
-
-def _read(path: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
-    """Return what a saved state says of itself, and its tensors."""
-    try:
-        with safe_open(path, framework="pt") as stored:
-            about: dict[str, str] = stored.metadata() or {}
-        return about, load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path} cannot be read: {error}. Delete it to begin the fine-tuning anew.") from error

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from datagen.loader import LoadedMixture, LoadOptions, load_mixture
-from datagen.mixture import MixReport, SourceReport, mixture_digest, open_sources, report
+from datagen.mixture import MixReport, mixture_digest, open_sources, report
 from policies.pretrained.base import BaseIdentity, find, identify, load_base
 from policies.pretrained.checkpoint import RECORD, Recipe, save_checkpoint
 from policies.pretrained.families import Family, FamilyOptions, family
@@ -68,13 +68,12 @@ def _finished(config: FinetuneConfig, identity: str) -> FinetuneResult | None:
             f"{config.out} holds a finished checkpoint of other data, another model or other settings, and it is not "
             "overwritten. Choose another `out`, or move that folder away."
         )
-    rows = tuple(SourceReport(**row) for row in record["mixture"]["sources"])
     return FinetuneResult(
         folder=config.out,
         digest=record["sha256"],
         base=record["base"]["name"],
         model_type=record["base"]["model_type"],
-        mixture=MixReport(**{**record["mixture"], "sources": rows}),
+        mixture=MixReport.stored(record["mixture"]),
         metrics=record["metrics"],
         **record["training"],
     )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from policies.pretrained.anatomy import Anatomy
 from policies.pretrained.base import parameters
 from policies.pretrained.settings import Lora, Train
+from policies.vla.checkpoint import misfits
 from sim.errors import UserError
 
 
@@ -84,11 +85,7 @@ def trained(model: nn.Module) -> dict[str, nn.Parameter]:
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
     """Put stored tensors into the trained parameters; missing, unknown and misshapen ones are refused by name."""
     wanted = trained(model)
-    missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
-    shapes = sorted(k for k in wanted.keys() & tensors.keys() if wanted[k].shape != tensors[k].shape)
-    if missing or extra or shapes:
-        parts = [("missing", missing), ("unknown", extra), ("of another shape", shapes)]
-        found = "; ".join(f"{what}: {', '.join(names[:4])}" for what, names in parts if names)
+    if found := misfits(wanted, tensors):
         raise UserError(
             f"The weights in {where} do not fit the pretrained model and the settings that its record describes "
             f"({found}). They do not belong together: restore both files, or train again."

@@ -151,15 +151,17 @@ def _read_weights(folder: Path, expected: str) -> dict[str, Tensor]:
     return tensors
 
 
+def misfits(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
+    """Return which of the wanted tensors are missing, unknown or of another shape, by name; nothing where all fit."""
+    missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    shapes = sorted(k for k in wanted.keys() & tensors.keys() if wanted[k].shape != tensors[k].shape)
+    parts = [("missing", missing), ("unknown", extra), ("of another shape", shapes)]
+    return "; ".join(f"{what}: {', '.join(names[:4])}" for what, names in parts if names)
+
+
 def _fill(model: VlaModel, tensors: Mapping[str, Tensor], folder: Path) -> None:
     """Put the tensors into the model; missing, unknown and misshapen ones are refused by name."""
-    wanted = model.state_dict()
-    missing = sorted(wanted.keys() - tensors.keys())
-    extra = sorted(tensors.keys() - wanted.keys())
-    shapes = sorted(k for k in wanted.keys() & tensors.keys() if wanted[k].shape != tensors[k].shape)
-    if missing or extra or shapes:
-        parts = [("missing", missing), ("unknown", extra), ("of another shape", shapes)]
-        found = "; ".join(f"{what}: {', '.join(names[:4])}" for what, names in parts if names)
+    if found := misfits(model.state_dict(), tensors):
         raise UserError(
             f"The weights in {folder} do not fit the model that its record describes ({found}). Weights and record do "
             "not belong together: restore both files, or train again."

@@ -114,24 +114,21 @@ class Learner:
         for name, parameter in self.model.named_parameters():
             state = self.optimizer.state.get(parameter, {})
             tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS if moment in state}
-        about = {"identity": identity, "step": str(self.step), "seconds": repr(self.seconds)}
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        write_bytes(path, save(whole, metadata=about))
+        write_state(path, tensors, {"identity": identity, "step": str(self.step), "seconds": repr(self.seconds)})
 
     def save_averaged(self, path: Path, *, identity: str) -> None:
         """Write the averaged weights alone to one file."""
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.averaged.state_dict().items()}
-        write_bytes(path, save(tensors, metadata={"identity": identity}))
+        write_state(path, self.averaged.state_dict(), {"identity": identity})
 
     def load_averaged(self, path: Path, *, identity: str) -> None:
         """Take back averaged weights that this training wrote."""
-        about, tensors = _read(path)
+        about, tensors = read_state(path)
         assert about.get("identity") == identity, f"{path} is of another training"
         self.averaged.load_state_dict(tensors)
 
     def load(self, path: Path, *, identity: str) -> None:
         """Continue from the file at `path`; the state of another training is refused."""
-        about, tensors = _read(path)
+        about, tensors = read_state(path)
         if about.get("identity") != identity:
             raise UserError(
                 f"{path} belongs to a training with other data or settings. Continue that one with the job it was "
@@ -149,14 +146,20 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Return what a saved state says of itself, and its tensors."""
+def write_state(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+    """Write tensors and what is said of them to one file, whole or not at all."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(whole, metadata=dict(about)))
+
+
+def read_state(path: Path, *, of: str = "training") -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return what a saved state `of` a training says of itself, and its tensors."""
     try:
         with safe_open(path, framework="pt") as stored:
             about: dict[str, str] = stored.metadata() or {}
         return about, load_file(path)
     except SafetensorError as error:
-        raise UserError(f"{path} cannot be read: {error}. Delete it to begin the training anew.") from error
+        raise UserError(f"{path} cannot be read: {error}. Delete it to begin the {of} anew.") from error
 
 
 def model_config(preset: Preset, *, chunk: int, vocabulary: int = 0) -> ModelConfig:

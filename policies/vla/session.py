@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from datagen.loader import LoadedMixture, LoadOptions, load_mixture
-from datagen.mixture import MixReport, SourceReport, mixture_digest, open_sources
+from datagen.mixture import MixReport, mixture_digest, open_sources
 from policies.vla.checkpoint import RECORD, WEIGHTS, VlaCheckpoint, load_checkpoint
 from policies.vla.learner import model_config
 from policies.vla.parallel import joined
@@ -58,11 +58,10 @@ def _finished(config: TrainVlaConfig, identity: str) -> TrainVlaResult | None:
             f"{config.out} holds a finished checkpoint of other data or settings, and it is not overwritten. Choose "
             "another `out`, or move that folder away."
         )
-    rows = tuple(SourceReport(**row) for row in record["mixture"]["sources"])
     return TrainVlaResult(
         folder=config.out,
         digest=record["sha256"],
-        mixture=MixReport(**{**record["mixture"], "sources": rows}),
+        mixture=MixReport.stored(record["mixture"]),
         metrics=record["metrics"],
         notes=tuple(record.get("notes", ())),
         **record["training"],
