@@ -106,6 +106,7 @@ def train_expert(config: TrainExpertConfig) -> TrainExpertResult:
         ],
     }
     save_expert(folder, weights, record)
+    (folder / COPY).unlink(missing_ok=True)
     draw_curve(folder / "curve.png", curve, title=task.id)
     return TrainExpertResult(str(folder), curve[-1].steps, curve[-1].seconds, score)
 
@@ -130,7 +131,6 @@ def _better(weights: Weights, folder: Path, config: TrainExpertConfig, task: str
         for name, found in candidates.items()
     }
     kept = max(scores, key=lambda name: (scores[name].success.value, -scores[name].action_change))
-    (folder / COPY).unlink()
     return candidates[kept], kept
 
 
