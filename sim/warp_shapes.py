@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -46,14 +47,15 @@ def add_shapes(spec: mujoco.MjSpec, scene: Scene) -> mujoco.MjSpec:
                 type=GEOM_TYPES[shape],
                 size=size_triple(shape, item.half_size),
                 mass=0,
-                contype=own.contype,
-                conaffinity=own.conaffinity,
-                friction=own.friction,
-                solref=own.solref,
-                solimp=own.solimp,
                 group=own.group,
+                **_contact_of(own),
             )
     return spec
+
+
+def _contact_of(geom: mujoco.MjsGeom) -> dict[str, Any]:
+    """Return what decides how a geom touches others, for one that stands in for it."""
+    return {name: getattr(geom, name) for name in ("contype", "conaffinity", "friction", "solref", "solimp")}
 
 
 def add_feet(spec: mujoco.MjSpec, scene: Scene) -> mujoco.MjSpec:
@@ -67,11 +69,7 @@ def add_feet(spec: mujoco.MjSpec, scene: Scene) -> mujoco.MjSpec:
             type=mujoco.mjtGeom.mjGEOM_BOX,
             size=item.half_size,
             mass=0,
-            contype=own.contype,
-            conaffinity=own.conaffinity,
-            friction=own.friction,
-            solref=own.solref,
-            solimp=own.solimp,
+            **_contact_of(own),
         )
     return spec
 

@@ -85,8 +85,3 @@ def from_base(base: Vector, pose: Vector) -> Vector:
     """Return the world `pose` (7,) as seen from the world pose `base` (7,); position m, quaternion wxyz."""
     inverse = conjugate(base[3:])
     return np.concatenate([rotate(inverse, pose[:3] - base[:3]), multiply(inverse, pose[3:])])
-
-
-def to_world(base: Vector, pose: Vector) -> Vector:
-    """Return the `pose` (7,) of the base frame in the world, given the base's world pose (7,)."""
-    return np.concatenate([rotate(base[3:], pose[:3]) + base[:3], multiply(base[3:], pose[3:])])
