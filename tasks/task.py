@@ -72,16 +72,18 @@ class Task:
     def draw(self, seed: int, *, preset: str = "train", visual: bool = True) -> dict[str, Value]:
         """Return the absolute values that the episode `seed` draws under `preset`; without `visual`, physics only."""
         chosen = [knob for knob in self._preset(preset) if visual or not is_visual(knob.path)]
-        drawn = draw_values(chosen, self.scene.nominal(), seed, names=(self.id,))
+        nominal = self.scene.nominal()
+        drawn = draw_values(chosen, nominal, seed, names=(self.id,))
         if self.clearance:
-            drawn |= self._clear_posture(drawn, chosen, seed)
+            drawn |= self._clear_posture(drawn, chosen, seed, nominal=nominal)
         meant = self.meaning(seed, preset=preset)
         return drawn | {path: value for path, value in meant.values.items() if visual or not is_visual(path)}
 
-    def _clear_posture(self, drawn: Mapping[str, Value], chosen: Sequence[Knob], seed: int) -> dict[str, Value]:
+    def _clear_posture(
+        self, drawn: Mapping[str, Value], chosen: Sequence[Knob], seed: int, *, nominal: Mapping[str, Value]
+    ) -> dict[str, Value]:
         """Return a posture of the arm whose TCP is `clearance` above the table: the drawn one, or a later draw."""
         laws = [knob for knob in chosen if knob.path == POSTURE]
-        nominal = self.scene.nominal()
         table = {**nominal, **drawn}["table.height"]
         found = dict(drawn)
         for attempt in range(POSTURES if laws else 0):

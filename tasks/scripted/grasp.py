@@ -23,11 +23,12 @@ def approach(state: State, name: str) -> tuple[Array, Array, Array]:
     way = parts.offset(state, name)
     beside = parts.length(way[:, :2])
     rise = HOVER * moves.share(beside, 0.004, 0.05)
-    turn = moves.down(state, along=moves.face(state, name) * parts.boxy(state, name), period=math.pi / 2)
-    crooked = HOVER * 0.6 * moves.share(xp.abs(turn[:, 2]), 0.1, 0.5) * parts.boxy(state, name)
+    # What is round may be grasped from any side.
+    turn = moves.down(state, along=moves.face(state, name), period=math.pi / 2)
+    turn = xp.concat([turn[:, :2], turn[:, 2:] * parts.boxy(state, name)[:, None]], axis=-1)
+    crooked = HOVER * 0.6 * moves.share(xp.abs(turn[:, 2]), 0.1, 0.5)
     move = xp.concat([way[:, :2], way[:, 2:] + xp.maximum(rise, crooked)[:, None]], axis=-1)
     there = (beside < moves.SIDE) & (xp.abs(way[:, 2]) < 0.01)
-    turn = xp.stack([turn[:, 0], turn[:, 1], turn[:, 2] * parts.boxy(state, name)], axis=-1)
     return move, turn, 1 - parts.flag(there, way)
 
 
@@ -35,8 +36,7 @@ def lift(state: State, name: str = "target") -> Array:
     """Return actions (n, 7) that pick up an object and hold it `RAISE` above the table."""
     xp = array_namespace(state.q)
     move, turn, gripper = approach(state, name)
-    up = xp.zeros_like(move)
     gap = xp.clip(RAISE - parts.height(state, name), 0.0, None)
-    up = xp.stack([up[:, 0], up[:, 1], gap], axis=-1)
+    up = xp.stack([0 * gap, 0 * gap, gap], axis=-1)
     held = moves.held(state, name)[:, None]
     return moves.act(xp.where(held, up, move), xp.where(held, 0 * turn, turn), xp.where(held[:, 0], 0 * gap, gripper))
