@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from bench.hosts.canonical import axis_angle_to_intrinsic_xyz, clip_canonical, turned_about_z
-from bench.hosts.registry import HOSTS, OWN, make_host
-from bench.hosts.vulkan import lavapipe_icd
+from bench.hosts.registry import OWN, make_host
 from bench.scripted import ScriptedPolicy
 from sim.conventions import CANONICAL
 from sim.errors import UserError
@@ -21,6 +20,7 @@ from sim.rollouts import rollout
 from sim.rotations import conjugate, from_axis_angle, multiply, to_axis_angle, to_matrix
 from sim.streams import episode_seed
 from tasks.catalogue import load_task
+from tests.host_support import absent
 
 TASK = load_task("lift_cube")
 PAIRS = [("robosuite", "Lift"), ("maniskill", "PickCube-v1")]
@@ -28,17 +28,9 @@ ONE = np.arange(1)
 ROOT = Path(__file__).parent.parent
 
 
-def _absent(name):
-    if importlib.util.find_spec(HOSTS[name].package) is None:
-        return f"{HOSTS[name].package} is not installed"
-    if name == "maniskill" and lavapipe_icd() is None and not os.environ.get("VK_ICD_FILENAMES"):
-        return "no Vulkan driver (Mesa lavapipe) is installed"
-    return None
-
-
 @pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: pair[0])
 def env(request):
-    if reason := _absent(request.param[0]):
+    if reason := absent(request.param[0]):
         pytest.skip(reason)
     env = make_host(*request.param, task=TASK, horizon=80)
     yield env
@@ -231,7 +223,7 @@ def test_a_scripted_pick_lifts_ten_of_ten(env):
 
 
 def test_maniskill_judges_the_goal_not_the_lift():
-    if reason := _absent("maniskill"):
+    if reason := absent("maniskill"):
         pytest.skip(reason)
     env = make_host("maniskill", "PickCube-v1", task=TASK, horizon=40)
     world = env._worlds[0]
@@ -247,7 +239,7 @@ def test_maniskill_judges_the_goal_not_the_lift():
 
 
 def test_an_episode_ends_once_the_cube_was_lifted_if_asked():
-    if reason := _absent("maniskill"):
+    if reason := absent("maniskill"):
         pytest.skip(reason)
     env = make_host("maniskill", "PickCube-v1", task=TASK, stop_lifted=5)
     episode = _scripted(env, [episode_seed("validation", 0, 1)])[0]
