@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from sim.errors import UserError
+from sim.processes import end_with_parent
 
 Work = Callable[..., Any]
 
@@ -18,7 +19,7 @@ def isolated(work: Work, *arguments: Any, name: str) -> Any:
 
     A `UserError` in there is raised here. A process that dies (a library's segmentation fault, the kernel's memory
     killer) is told as a `UserError` that names the signal: the same command continues from there. Ctrl-C reaches the
-    process too, which is waited for.
+    process too, which is waited for. It does not outlive this process.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -43,6 +44,7 @@ def isolated(work: Work, *arguments: Any, name: str) -> Any:
 
 def _serve(connection: Connection, work: Work, arguments: tuple[Any, ...]) -> None:
     """Run the work and send what came of it; any other exception shows its traceback and ends the process."""
+    end_with_parent()
     with connection:
         try:
             connection.send(("done", work(*arguments)))

@@ -31,6 +31,10 @@ class Night:
         found: dict[str, Any] = self.results[stage]
         return found
 
+    def trained(self) -> str:
+        """Return the folder of the VLA: that of the last training."""
+        return str(self.result("dagger" if "dagger" in self.results else "vla")["folder"])
+
 
 @dataclass(frozen=True)
 class NightResult:

@@ -50,7 +50,10 @@ class SyntheticStage:
 
 @dataclass(frozen=True)
 class StandInStage:
-    """What takes the place of real data: the expert, rolled out and rendered in another simulator."""
+    """What takes the place of real data: the expert, rolled out and rendered in another simulator.
+
+    With `vla.stand_in_weight = 0` nothing is drawn from it, and it is left out.
+    """
 
     host: str = "robosuite"
     episodes: int = 20
@@ -72,6 +75,21 @@ class VlaStage:
     seed: int = 0
     # Actions of a chunk that are executed before the policy looks again.
     execute: int = 4
+
+
+@dataclass(frozen=True)
+class DaggerStage:
+    """Rounds of acting, labelling by the expert and training on. Fields as in `demomill dagger --help`."""
+
+    # 0 leaves it out.
+    rounds: int = 0
+    episodes: int = 256
+    seed: int = 512
+    # Share of the training samples that all rounds together make up.
+    share: float = 0.4
+    # Budget of the training of each round.
+    steps: int | None = 1000
+    minutes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +119,14 @@ class OvernightConfig:
     synthetic: SyntheticStage = field(default_factory=SyntheticStage)
     stand_in: StandInStage = field(default_factory=StandInStage)
     vla: VlaStage = field(default_factory=VlaStage)
+    dagger: DaggerStage = field(default_factory=DaggerStage)
     bench: BenchStage = field(default_factory=BenchStage)
+
+
+def planned(config: OvernightConfig) -> tuple[str, ...]:
+    """Return the names of the stages that a job runs, in order."""
+    left_out = {"stand_in": config.vla.stand_in_weight <= 0, "dagger": config.dagger.rounds < 1}
+    return tuple(name for name in STAGES if not left_out.get(name, False))
 
 
 def overnight(config: OvernightConfig) -> NightResult:
@@ -114,11 +139,12 @@ def overnight(config: OvernightConfig) -> NightResult:
 
     choose_backend()
     night = Night(config=config, task=load_task(config.task), out=config.out, results=_begun(config))
-    for number, name in enumerate(STAGES, start=1):
+    names = planned(config)
+    for number, name in enumerate(names, start=1):
         if name in night.results:
-            _say(f"[{number}/{len(STAGES)}] {name}: finished before ({night.results[name]['seconds']:.0f} s)")
+            _say(f"[{number}/{len(names)}] {name}: finished before ({night.results[name]['seconds']:.0f} s)")
             continue
-        _say(f"[{number}/{len(STAGES)}] {name}")
+        _say(f"[{number}/{len(names)}] {name}")
         _run(night, name)
     return NightResult.of(night)
 

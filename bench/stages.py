@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import BenchConfig
+from bench.learning_stages import dagger, vla
 from bench.night import Night
 from sim.episodes import Env, Episode, Policy
 from sim.errors import UserError, unknown
@@ -103,42 +104,6 @@ def _host_episodes(night: Night, policy: Policy, host: str, host_task: str, *, s
     )
 
 
-def vla(night: Night) -> dict[str, Any]:
-    """Train the VLA on the mixture."""
-    from datagen.mixture import MixConfig, SourceConfig
-    from policies.vla.settings import TrainVlaConfig
-    from policies.vla.train import train_vla
-
-    stage = night.config.vla
-    parts = (
-        ("synthetic", "synthetic", stage.synthetic_weight, stage.synthetic_episodes),
-        ("stand_in", "stand-in", stage.stand_in_weight, stage.stand_in_episodes),
-    )
-    sources = tuple(
-        SourceConfig(Path(night.result(made)["path"]), weight, name, episodes)
-        for made, name, weight, episodes in parts
-        if weight > 0
-    )
-    config = TrainVlaConfig(
-        data=MixConfig(sources=sources, seed=stage.seed),
-        out=night.out / "vla",
-        preset=stage.preset,
-        steps=stage.steps,
-        minutes=stage.minutes,
-        seed=stage.seed,
-    )
-    made = train_vla(config)
-    return {
-        "folder": str(made.folder),
-        "digest": made.digest,
-        "steps": made.steps,
-        "samples_per_second": made.samples_per_second,
-        "parameters": made.parameters,
-        "metrics": {name: dict(values) for name, values in made.metrics.items()},
-        "mixture": asdict(made.mixture),
-    }
-
-
 def benchmark(night: Night) -> dict[str, Any]:
     """Judge the VLA beside its upper and its lower bound."""
     from bench.run import bench
@@ -146,17 +111,23 @@ def benchmark(night: Night) -> dict[str, Any]:
 
     stage = night.config.bench
     policies: dict[str, Callable[[], Policy]] = {
-        "vla": policy_factory(night.result("vla")["folder"], execute=night.config.vla.execute),
+        "vla": policy_factory(night.trained(), execute=night.config.vla.execute),
         "expert (upper bound)": policy_factory(night.result("expert")["folder"]),
         "random (lower bound)": policy_factory("random", seed=stage.seed),
     }
     made = bench(bench_config(night), policies=policies, command=f"demomill overnight (in {night.out})")
+    return {"folder": str(made.out), "remark": _remark(night)}
+
+
+def _remark(night: Night) -> str:
+    """Say which hosts are held out for the VLA."""
+    if "stand_in" not in night.results:
+        return "The VLA saw synthetic data only: every host is held out for it."
     host, host_task = _twin(night, night.config.stand_in.host)
-    remark = (
+    return (
         f"The VLA saw {night.config.stand_in.episodes} stand-in demonstrations from {host}:{host_task}: "
         "that host is not held out for it. The others are."
     )
-    return {"folder": str(made.out), "remark": remark}
 
 
 def bench_config(night: Night) -> BenchConfig:
@@ -194,6 +165,7 @@ STAGES: Mapping[str, Callable[[Night], Mapping[str, Any]]] = {
     "synthetic": synthetic,
     "stand_in": stand_in,
     "vla": vla,
+    "dagger": dagger,
     "benchmark": benchmark,
     "page": page,
 }

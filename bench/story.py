@@ -13,7 +13,9 @@ from sim.files import read_json
 
 def story(night: Night) -> list[dict[str, Any]]:
     """Return the page's sections about one overnight job."""
-    return [_expert(night), _synthetic(night), _stand_in(night), _mixture(night), _vla(night)]
+    stand_in = [_stand_in(night)] if "stand_in" in night.results else []
+    dagger = [_dagger(night)] if "dagger" in night.results else []
+    return [_expert(night), _synthetic(night), *stand_in, _mixture(night), _vla(night), *dagger]
 
 
 def _expert(night: Night) -> dict[str, Any]:
@@ -109,4 +111,17 @@ def _vla(night: Night) -> dict[str, Any]:
         "curves": [{"title": "training loss", "x_label": "step", "y_label": "loss", "series": series}]
         if series
         else [],
+    }
+
+
+def _dagger(night: Night) -> dict[str, Any]:
+    """Tell how the VLA fared in each round of DAgger."""
+    result = night.result("dagger")
+    rows = [[number, f"{r['succeeded']} of {r['episodes']}"] for number, r in enumerate(result["rounds"], start=1)]
+    return {
+        "title": "DAgger",
+        "text": "The VLA acted in our own engine, the expert said what should have been done, and training went on "
+        "with both. A round's success is that of the network which it began with.",
+        "facts": {"SHA-256": result["digest"]},
+        "table": {"columns": ["round", "the VLA succeeded in"], "rows": rows},
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench import stages
 from bench.isolation import isolated
+from bench.learning_stages import vla
 from bench.night import Night
 from bench.study import REFERENCE, Stage
 from sim.episodes import Policy
@@ -42,7 +43,7 @@ def work(stage: Stage, folder: Path, results: Mapping[str, Any], expert: str) ->
     done: Mapping[str, Callable[[Night], Mapping[str, Any]]] = {
         "synthetic": stages.synthetic,
         "stand_in": stages.stand_in,
-        "vla": stages.vla,
+        "vla": vla,
         "benchmark": benchmark,
         REFERENCE: reference,
     }

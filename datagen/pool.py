@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
 from types import TracebackType
 from typing import Any, Protocol
 
 from datagen.render_shards import ShardJob, render_shard
 from datagen.rlds_writer import ShardRecord
 from sim.errors import UserError
+from sim.processes import end_with_parent
 
 IN_FLIGHT = 2
 """Shards per worker that may be handed out at once; whoever hands out more waits."""
@@ -111,15 +109,7 @@ def _initialize(stop: Any) -> None:
     global _stop
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    """End this process when its parent has ended, however it ended."""
-    connection.wait([sentinel])
-    os._exit(1)
+    end_with_parent()
 
 
 def _work(job: ShardJob) -> ShardRecord:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench import overnight as module
-from bench.overnight import OvernightConfig, overnight
+from bench.night import Night
+from bench.overnight import OvernightConfig, overnight, planned
 from bench.stages import STAGES
 from bench.study import StudyConfig
 from datagen.job import GenerateConfig
@@ -17,6 +18,9 @@ from policies.vla.settings import TrainVlaConfig
 from sim.errors import UserError
 from sim.files import read_json
 from sim.jobs import load_toml
+from tasks.catalogue import load_task
+
+PLAIN = ("expert", "synthetic", "stand_in", "vla", "benchmark", "page")
 
 
 @pytest.fixture
@@ -29,7 +33,8 @@ def calls(monkeypatch):
         def run(night):
             if name in broken:
                 raise UserError(f"{name} broke")
-            assert list(night.results) == list(STAGES)[: list(STAGES).index(name)]
+            names = planned(night.config)
+            assert list(night.results) == list(names[: names.index(name)])
             done.append(name)
             return {"page": "report.html", "folder": str(night.out)}
 
@@ -49,9 +54,21 @@ def test_an_interrupted_job_continues_at_the_unfinished_stage(tmp_path, calls):
     assert done == ["expert", "synthetic", "stand_in"]
     broken.clear()
     result = overnight(config)
-    assert done == list(STAGES)
+    assert done == list(PLAIN)
     assert result.page == "report.html"
-    assert set(read_json(tmp_path / "job" / "overnight.json")["stages"]) == set(STAGES)
+    assert set(read_json(tmp_path / "job" / "overnight.json")["stages"]) == set(PLAIN)
+
+
+def test_a_job_without_stand_in_data_makes_none_and_one_with_dagger_judges_what_it_made(tmp_path, calls):
+    done, _ = calls
+    config = OvernightConfig(task="lift_cube", out=tmp_path / "job")
+    config = replace(config, vla=replace(config.vla, stand_in_weight=0.0), dagger=replace(config.dagger, rounds=2))
+    overnight(config)
+    assert done == ["expert", "synthetic", "vla", "dagger", "benchmark", "page"]
+    finished = {"vla": {"folder": "vla"}, "dagger": {"folder": "dagger/round-2"}}
+    night = Night(config=config, task=load_task("lift_cube"), out=tmp_path, results=finished)
+    assert night.trained() == "dagger/round-2"
+    assert Night(config=config, task=night.task, out=tmp_path, results={"vla": finished["vla"]}).trained() == "vla"
 
 
 def test_a_finished_job_runs_nothing_again(tmp_path, calls):
@@ -59,7 +76,7 @@ def test_a_finished_job_runs_nothing_again(tmp_path, calls):
     config = OvernightConfig(task="lift_cube", out=tmp_path / "job")
     overnight(config)
     overnight(config)
-    assert done == list(STAGES)
+    assert done == list(PLAIN)
 
 
 def test_a_folder_holds_one_job_and_workers_are_not_part_of_it(tmp_path, calls):
@@ -80,6 +97,7 @@ JOBS = {
     "ablation.toml": StudyConfig,
     "demonstrations.toml": GenerateConfig,
     "finetune.toml": FinetuneConfig,
+    "lift.toml": OvernightConfig,
     "quickstart.toml": OvernightConfig,
     "vla.toml": TrainVlaConfig,
 }
