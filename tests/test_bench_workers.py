@@ -155,13 +155,4 @@ def test_a_host_gives_the_same_log_whatever_worlds_workers_and_interruptions(hos
     (broken.out / "start.json").write_bytes((plain.out / "start.json").read_bytes())
     (broken.out / EPISODES).write_bytes(log.splitlines(keepends=True)[1] + log[:37])
     bench(broken, policies=policies, progress=False)
-    again = (broken.out / EPISODES).read_bytes()
-    if host == "maniskill":  # PhysX remembers what ran before in a scene (docs/bench.md): equal verdicts, not bytes.
-        assert _verdicts(again) == _verdicts(log)
-    else:
-        assert again == log
-
-
-def _verdicts(log):
-    names = ("host", "policy", "seed", "instruction", "draw", "error", "success", "lifted")
-    return [{name: record[name] for name in names} for record in map(json.loads, log.splitlines())]
+    assert (broken.out / EPISODES).read_bytes() == log

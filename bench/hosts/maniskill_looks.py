@@ -32,12 +32,8 @@ class Looks:
         self._undo: list[Callable[[], None]] = []
         self._values: dict[str, Value] = {}
         kind = sapien.render.RenderDirectionalLightComponent
-        found = [entity.find_component_by_type(kind) for entity in self._world.entities]
+        found = [entity.find_component_by_type(kind) for entity in scene.stage.entities]
         self._lights = [light for light in found if light is not None]
-
-    @property
-    def _world(self) -> Any:
-        return self._env.scene.sub_scenes[0]
 
     def restore(self) -> None:
         """Undo every change, the last one first."""
@@ -98,10 +94,10 @@ class Looks:
                 light.set_color((np.array(old) * ratio).tolist())
                 self._undo.append(lambda light=light, old=old: light.set_color(old))  # type: ignore[misc]
         if "light.ambient" in changes:
-            world, before = self._world, list(self._world.ambient_light[:3])
+            stage, before = self._scene.stage, list(self._scene.stage.ambient_light[:3])
             value = self._value("light.ambient", tuple(float(x) for x in before), changes)
-            world.set_ambient_light(np.clip(value, 0.0, None).tolist())
-            self._undo.append(lambda: world.set_ambient_light(before))
+            stage.set_ambient_light(np.clip(value, 0.0, None).tolist())
+            self._undo.append(lambda: stage.set_ambient_light(before))
 
     def _turn_light(self, changes: Changes) -> None:
         import sapien

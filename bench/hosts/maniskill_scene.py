@@ -47,8 +47,35 @@ class ManiskillScene:
         self.env.reset(seed=seed, options={"reconfigure": True})
         self._find()
 
+    def renew(self) -> None:
+        """Move all that is solid, as it is, into a new PhysX scene: an episode then depends on nothing before it.
+
+        PhysX keeps more of an episode than positions and velocities: contact points, impulses from which its solver
+        starts, the order of pairs and bodies, how long a body has yet to stay awake. No reset clears these; a scene in
+        which nothing has happened has none, and a body that is woken from sleep has its whole time before it. Lights
+        and cameras stay in `stage`, so nothing that draws is built anew.
+        """
+        import sapien
+
+        old, physx = self.env.scene.sub_scenes[0], sapien.physx
+        physx.set_scene_config(old.physx_system.config)
+        new = sapien.Scene([physx.PhysxCpuSystem(), old.render_system])
+        new.physx_system.timestep = old.physx_system.timestep
+        solid = [e for e in old.entities if e.find_component_by_type(physx.PhysxRigidBaseComponent) is not None]
+        for entity in solid:
+            old.remove_entity(entity)
+        for entity in solid:
+            new.add_entity(entity)
+        for entity in solid:
+            body = entity.find_component_by_type(physx.PhysxRigidBodyComponent)
+            if body is not None and not getattr(body, "kinematic", False):  # A link has no such property.
+                body.put_to_sleep()
+                body.wake_up()
+        self.env.scene.sub_scenes, self.env.scene.px = [new], new.physx_system
+
     def _find(self) -> None:
-        """Look up the robot's links and the actors."""
+        """Look up the scene of lights and cameras, the robot's links and the actors."""
+        self.stage = self.env.scene.sub_scenes[0]
         self.links = self.env.agent.robot.links_map
         self.bodies = {}
         for role, item in self.design.items.items():

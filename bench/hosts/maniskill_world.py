@@ -92,7 +92,7 @@ class ManiskillWorld:
         self._values = {}
         structure = self._structure_of(changes)
         self._use(structure, seed=seed)
-        self._forget()
+        self._scene.renew()
         _, info = self._env.reset(seed=seed)
         if changes:
             self._let_rest(structure)
@@ -102,23 +102,6 @@ class ManiskillWorld:
         self._success = bool(info["success"][0])
         state = self._scene.state()
         self._things = tuple(thing(name, body.kind, body.color, state) for name, body in self._scene.bodies.items())
-
-    def _forget(self) -> None:
-        """Part everything that touches and let one step pass, so that no contact of an earlier episode is remembered.
-
-        PhysX warms its solver with the contacts of the step before and reports their impulses until the next one; an
-        episode would otherwise depend on the one before.
-        """
-        import sapien
-
-        for number, actor in enumerate(self._env.scene.actors.values()):
-            for entity in actor._objs:
-                body = entity.find_component_by_type(sapien.physx.PhysxRigidDynamicComponent)
-                if body is not None and not body.kinematic:
-                    entity.set_pose(sapien.Pose([10.0 + 3.0 * number, 10.0, 5.0]))
-        self._env.agent.reset()
-        for _ in range(2):
-            self._env.scene.step()
 
     def _structure_of(self, changes: Changes) -> Structure:
         """Return the structure that the changes ask for, and remember their values."""
