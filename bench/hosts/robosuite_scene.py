@@ -168,6 +168,7 @@ class RobosuiteScene:
         """Return one frame of agentview, row 0 on top."""
         if not self._renders:
             self._open_renderer()
+        self._make_current()
         for texture in sorted(self.stale_textures):
             self.env.sim._render_context_offscreen.upload_texture(texture)
         self.stale_textures.clear()
@@ -184,8 +185,14 @@ class RobosuiteScene:
         context.vopt.geomgroup[0], context.vopt.geomgroup[1] = 0, 1
         self._renders = True
 
+    def _make_current(self) -> None:
+        """Draw into the scene's own OpenGL context: robosuite draws into that of whoever was the last to make one."""
+        self.env.sim._render_context_offscreen.gl_ctx.make_current()
+
     def close(self) -> None:
-        """Free the simulation."""
+        """Free the simulation, and what it draws with in the context that is its own: else another world's would go."""
+        if self._renders:
+            self._make_current()
         self.env.close()
 
 
