@@ -30,6 +30,7 @@ WRAPPED = frozenset(
         "image.exposure",
         "image.noise",
         "image.blur",
+        "image.jpeg",
         "sentence.form",
     }
 )

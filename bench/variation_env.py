@@ -17,7 +17,7 @@ from bench.variation_task import OwnEnv
 from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
 from sim.episodes import Env, EnvSpec, Ids, Images, Observation, Resting, Step
 from sim.errors import UserError
-from sim.image_effects import apply_effects
+from sim.image_effects import EFFECTS, apply_effects
 from sim.rotations import canonical_sign, from_axis_angle, multiply, wxyz_to_xyzw, xyzw_to_wxyz
 from sim.streams import frame_seed, generator
 from tasks.env import START
@@ -36,6 +36,7 @@ NEUTRAL: Mapping[str, float | str] = {
     "image.exposure": 1.0,
     "image.noise": 0.0,
     "image.blur": 0.0,
+    "image.jpeg": 0.0,
     # See `bench.variation_sentence`.
     "sentence.form": "right",
 }
@@ -182,7 +183,7 @@ def _privileged(row: NDArray[np.float32], course: _Course) -> NDArray[np.float32
 
 def _images(frames: Images, courses: Sequence[_Course]) -> Images:
     """Return the frames (k, h, w, 3) as a worse camera shows them."""
-    effects = {"image.exposure": "exposure", "image.noise": "noise", "image.blur": "blur"}
+    effects = {f"image.{name}": name for name in EFFECTS}
     return np.stack(
         [
             apply_effects(

@@ -23,6 +23,9 @@ SURFACES = ("table", "floor")
 CAMERAS = ("image", "wrist_image")
 """Cameras of the model, by the name of the observation that they make."""
 
+LIGHTS = {"key": "", "second": "2", "third": "3"}
+"""Directional light -> how its knobs end: "light.direction2". Only the first is on by itself and casts shadows."""
+
 WRIST_POSITION, WRIST_FOVY = (0.05, 0.0, 0.0), 75.0
 """Wrist camera in the hand frame, m and degrees; it looks along the hand's +z, the hand's +x being up."""
 
@@ -33,8 +36,11 @@ _REPEAT = {"table": 2.0, "floor": 0.8}
 """Repetitions of a texture per metre."""
 
 
-def build_visual_spec(scene: Scene) -> mujoco.MjSpec:
-    """Return the physics of `scene` with everything visible added; qpos is that of `build_spec`."""
+def build_visual_spec(scene: Scene, *, lights: int = len(LIGHTS)) -> mujoco.MjSpec:
+    """Return the physics of `scene` with everything visible added; qpos is that of `build_spec`.
+
+    It has the first `lights` of `LIGHTS`.
+    """
     spec = build_spec(scene)
     drawn = {*(item.name for item in scene.objects), *(name for _, _, name in fixture_geoms(scene))}
     for geom in spec.geoms:
@@ -45,7 +51,7 @@ def build_visual_spec(scene: Scene) -> mujoco.MjSpec:
         spec.geom(name).material = "object"
     _add_room(spec)
     _add_robot(spec)
-    _add_lights(spec)
+    _add_lights(spec, lights)
     _add_cameras(spec)
     return spec
 
@@ -116,15 +122,19 @@ def _add_robot(spec: mujoco.MjSpec) -> None:
             )
 
 
-def _add_lights(spec: mujoco.MjSpec) -> None:
-    """Add the one directional light; ambient light comes from MuJoCo's headlight."""
-    spec.worldbody.add_light(
-        name="key",
-        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-        pos=[0.5, 0, 2],
-        dir=[0, 0, -1],
-        specular=[0.3, 0.3, 0.3],
-    )
+def _add_lights(spec: mujoco.MjSpec, count: int) -> None:
+    """Add directional lights, of which all but the first are off; ambient light comes from MuJoCo's headlight."""
+    for name in list(LIGHTS)[:count]:
+        first = name == "key"
+        spec.worldbody.add_light(
+            name=name,
+            type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+            pos=[0.5, 0, 2],
+            dir=[0, 0, -1],
+            specular=[0.3 if first else 0.1] * 3,
+            active=first,
+            castshadow=first,
+        )
 
 
 def _add_cameras(spec: mujoco.MjSpec) -> None:

@@ -1,4 +1,4 @@
-"""What a real camera does to a frame: blur, exposure and sensor noise, fast and with the same bytes for a seed."""
+"""What a real camera does to a frame: blur, exposure, noise and JPEG, fast and with the same bytes for a seed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from sim.streams import generator
 
+EFFECTS = ("exposure", "noise", "blur", "jpeg")
+"""What `apply_effects` takes, by the last part of the knobs "image.exposure" and so on."""
+
 MAX_BLUR = 4.0
 """Largest width of the blur, pixels."""
 
@@ -17,14 +20,41 @@ _NOISE_STARTS = 2**18
 
 
 def apply_effects(
-    frame: NDArray[np.uint8], *, exposure: float = 1.0, noise: float = 0.0, blur: float = 0.0, seed: int | None = None
+    frame: NDArray[np.uint8],
+    *,
+    exposure: float = 1.0,
+    noise: float = 0.0,
+    blur: float = 0.0,
+    jpeg: float = 0.0,
+    seed: int | None = None,
 ) -> NDArray[np.uint8]:
-    """Return the frame (h, w, 3) blurred, then exposed, then with sensor noise; unchanged where nothing is asked for.
+    """Return the frame (h, w, 3) blurred, exposed, with sensor noise, compressed; unchanged where nothing is asked for.
 
     `exposure` multiplies brightness; `noise` is the standard deviation of Gaussian noise per pixel and channel in
     grey levels of 255; `blur` is the standard deviation of a Gaussian in pixels, at most
-    `MAX_BLUR`. Without a `seed` there is no noise. Values below 0 count as 0.
+    `MAX_BLUR`; `jpeg` is the quality of a JPEG compression, rounded, at most 100, and 0 stands for none. Without a
+    `seed` there is no noise. Values below 0 count as 0.
     """
+    seen = _sensed(frame, exposure=exposure, noise=noise, blur=blur, seed=seed)
+    quality = round(min(jpeg, 100.0))
+    return _compressed(seen, quality) if quality > 0 else seen
+
+
+def _compressed(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Return the frame after a JPEG round trip, colour at half the resolution, as cameras send it."""
+    import simplejpeg
+
+    sent = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(frame), quality=quality, colorspace="RGB", colorsubsampling="420", fastdct=False
+    )
+    received: NDArray[np.uint8] = simplejpeg.decode_jpeg(sent, colorspace="RGB", fastdct=False)
+    return received
+
+
+def _sensed(
+    frame: NDArray[np.uint8], *, exposure: float, noise: float, blur: float, seed: int | None
+) -> NDArray[np.uint8]:
+    """Return the frame as the sensor has it, before it is sent."""
     weights = _weights(round(min(max(blur, 0.0), MAX_BLUR), 3))
     if len(weights) > 1:
         frame = _blurred(frame, weights)

@@ -15,7 +15,7 @@ from sim.appearance import CAMERAS, FLOOR, WRIST_FOVY, WRIST_POSITION
 from sim.engine import Values
 from sim.errors import UserError, unknown
 from sim.fixture_urdf import Actor, actors
-from sim.image_effects import apply_effects
+from sim.image_effects import EFFECTS, apply_effects
 from sim.meshes import panda_meshes
 from sim.rotations import from_matrix, wxyz_to_xyzw
 from sim.scene import Scene, rgb
@@ -28,6 +28,7 @@ SAME_FOR_ALL = (
     "light.diffuse",
     "light.ambient",
     "light.shadows",
+    "light.count",
     "camera.roll",
     "camera.fovy",
 )
@@ -140,12 +141,12 @@ class FramePlan:
             )
 
     def finished(self, frames: NDArray[np.uint8], values: Sequence[Values]) -> NDArray[np.uint8]:
-        """Return the frames with exposure and blur of each world; sensor noise needs a seed and is left out."""
+        """Return the frames with each world's exposure, blur and JPEG; sensor noise needs a seed and is left out."""
         done = []
         for frame, chosen in zip(frames, values, strict=True):
             full = self._nominal | dict(chosen)
-            exposure, blur = (float(np.asarray(full[f"image.{name}"])) for name in ("exposure", "blur"))
-            done.append(apply_effects(frame.copy(), seed=None, exposure=exposure, noise=0.0, blur=blur))
+            effects = {name: float(np.asarray(full[f"image.{name}"])) for name in EFFECTS}
+            done.append(apply_effects(frame.copy(), seed=None, **effects))
         return np.stack(done)
 
 

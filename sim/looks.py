@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.appearance import HIDDEN, SURFACES, TABLE_FRONT, VISIBLE
+from sim.appearance import HIDDEN, LIGHTS, SURFACES, TABLE_FRONT, VISIBLE
 from sim.contacts import GEOM_TYPES, size_triple
 from sim.engine import Values
 from sim.errors import UserError, nearest, unknown
@@ -37,7 +37,8 @@ class Look:
             for surface in SURFACES
         }
         self._table, self._camera = model.body("table").id, model.camera("image").id
-        self._light = model.light("key").id
+        lights = {model.light(i).name: i for i in range(model.nlight)}
+        self._lights = [(lights[name], suffix) for name, suffix in LIGHTS.items() if name in lights]
         self._parts = tuple(fixture_geoms(scene))
         self._fixtures = [(fixture.name, model.body(fixture.name).id) for fixture in scene.fixtures]
 
@@ -112,16 +113,25 @@ class Look:
         self._model.geom_rgba[self._robot, :3] = np.clip(self._robot_color * tint, 0.0, 1.0)
 
     def _set_light(self, values: Values) -> None:
-        model = self._model
-        direction = self._vector("light.direction", values)
+        model, count, most = self._model, self._number("light.count", values), len(self._lights)
+        if count not in range(1, most + 1):
+            told = "1 light and no more" if most == 1 else f"1 to {most} lights, a whole number"
+            raise UserError(f"light.count = {count:g} is not allowed: this renderer draws with {told}.")
+        for number, (light, suffix) in enumerate(self._lights):
+            self._aim(light, f"light.direction{suffix}", values)
+            model.light_diffuse[light] = np.clip(self._vector(f"light.diffuse{suffix}", values), 0.0, 1.0)
+            model.light_active[light] = number < count
+        model.vis.headlight.ambient = np.clip(self._vector("light.ambient", values), 0.0, 1.0)
+        model.light_castshadow[self._lights[0][0]] = self._number("light.shadows", values) > 0.5
+
+    def _aim(self, light: int, path: str, values: Values) -> None:
+        """Turn a light, and put it where its shadows are cast from."""
+        direction = self._vector(path, values)
         length = float(np.linalg.norm(direction))
         if length < 1e-6:
-            raise UserError("light.direction is (0, 0, 0): a light needs a direction, for example (-0.3, 0.2, -1).")
-        model.light_dir[self._light] = direction / length
-        model.light_pos[self._light] = np.array([0.5, 0.0, 0.0]) - 2.0 * direction / length
-        model.light_diffuse[self._light] = np.clip(self._vector("light.diffuse", values), 0.0, 1.0)
-        model.vis.headlight.ambient = np.clip(self._vector("light.ambient", values), 0.0, 1.0)
-        model.light_castshadow[self._light] = self._number("light.shadows", values) > 0.5
+            raise UserError(f"{path} is (0, 0, 0): a light needs a direction, for example (-0.3, 0.2, -1).")
+        self._model.light_dir[light] = direction / length
+        self._model.light_pos[light] = np.array([0.5, 0.0, 0.0]) - 2.0 * direction / length
 
     def _set_camera(self, values: Values) -> None:
         view = self._view(values)

@@ -17,7 +17,7 @@ from sim.appearance import CAMERAS, HIDDEN, build_visual_spec
 from sim.engine import Values
 from sim.errors import UserError, unknown
 from sim.gl import make_context
-from sim.image_effects import apply_effects
+from sim.image_effects import EFFECTS, apply_effects
 from sim.looks import Look, checked
 from sim.scene import Scene
 
@@ -82,7 +82,7 @@ class Renderer:
         if not self._free.alive:
             raise UserError("This renderer is closed. Make a new one.")
         self._look.apply(values)
-        effects = {name: self._effect(f"image.{name}", values) for name in ("exposure", "noise", "blur")}
+        effects = {name: self._effect(f"image.{name}", values) for name in EFFECTS}
         self._draw(positions, self._cameras[camera])
         return apply_effects(self._pixels[::-1].copy(), seed=noise_seed, **effects)
 

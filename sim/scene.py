@@ -117,6 +117,12 @@ class Scene:
             "light.ambient": (0.35, 0.35, 0.35),
             # Above 0.5, the light casts shadows.
             "light.shadows": 0.0,
+            # Number of lights, 1 to 3. The second and third have directions, colours and strengths of their own.
+            "light.count": 1.0,
+            "light.direction2": (0.5, -0.6, -1.0),
+            "light.diffuse2": (0.25, 0.25, 0.25),
+            "light.direction3": (0.3, 0.8, -0.7),
+            "light.diffuse3": (0.2, 0.2, 0.2),
             "camera.view": self.cameras[0][0],
             # Added to the view's position and target, m; rotation about the viewing axis, rad; factor on its fovy.
             "camera.offset": (0.0, 0.0, 0.0),
@@ -127,6 +133,8 @@ class Scene:
             "image.exposure": 1.0,
             "image.noise": 0.0,
             "image.blur": 0.0,
+            # Quality of a JPEG compression, 1 to 100, through which the camera sends its frame; 0: none.
+            "image.jpeg": 0.0,
         }
         for item in self.objects:
             values |= {

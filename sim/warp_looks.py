@@ -80,7 +80,7 @@ class LookRows:
 
 def visual_spec(scene: Scene) -> mujoco.MjSpec:
     """Return the visual spec with a geom per shape of an object, and a plane on top of every textured box."""
-    spec = add_shapes(build_visual_spec(scene), scene)
+    spec = add_shapes(build_visual_spec(scene, lights=1), scene)
     # Warp does not know the mid-phase, and nothing collides here.
     spec.option.disableflags &= ~mujoco.mjtDisableBit.mjDSBL_MIDPHASE.value
     for x, y in ((FILL, 0), (-FILL, 0), (0, FILL), (0, -FILL)):

@@ -1,7 +1,8 @@
 """Frames of many worlds at once by MuJoCo Warp's own ray tracer: the scene and knobs of `sim.renderer`.
 
 Its shading is its own: one light, full or in shadow, and an ambient term that it chooses. Colour and strength of
-`light.diffuse` and `light.ambient` tint all surfaces alike. There are no highlights. All else is as the values say.
+`light.diffuse` and `light.ambient` tint all surfaces alike; a second light is refused. There are no highlights. All
+else is as the values say.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from sim.appearance import CAMERAS, VISIBLE, build_visual_spec
 from sim.engine import Values
 from sim.errors import UserError, unknown
-from sim.image_effects import apply_effects
+from sim.image_effects import EFFECTS, apply_effects
 from sim.looks import Look, checked
 from sim.scene import Scene
 from sim.warp_device import chosen_device, torch_stream
@@ -37,7 +38,7 @@ class WarpRenderer:
             raise UserError(f"size = {size} is not allowed for a frame. Allowed: 16 to 4096 pixels.")
         self.size, self.n, self.device = size, n, chosen_device(device)
         self._nominal = scene.nominal()
-        self._lean, self._wide = build_visual_spec(scene).compile(), visual_spec(scene).compile()
+        self._lean, self._wide = build_visual_spec(scene, lights=1).compile(), visual_spec(scene).compile()
         self._look, self._slots = Look(scene, self._lean), LookRows(self._lean, self._wide, scene)
         self._host = mujoco.MjData(self._wide)
         with torch_stream(self.device):
@@ -151,8 +152,8 @@ class WarpRenderer:
         return np.asarray(frames[0])
 
     def _finished(self, frame: NDArray[np.uint8], values: Values, seed: int | None) -> NDArray[np.uint8]:
-        """Return the frame with exposure, blur and sensor noise."""
-        paths = {name: f"image.{name}" for name in ("exposure", "noise", "blur")}
+        """Return the frame with exposure, blur, sensor noise and JPEG compression."""
+        paths = {name: f"image.{name}" for name in EFFECTS}
         found = {
             k: checked(path, values.get(path, self._nominal[path]), self._nominal[path]) for k, path in paths.items()
         }

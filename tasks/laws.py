@@ -55,6 +55,29 @@ HELD_OUT = knobs(
 )
 """Wider than training."""
 
+EXTRAS = {
+    "lights": knobs(
+        "light.count =choice(1, 2, 3)",
+        "light.direction2 =U([-1.0, -1.0, -1.2], [1.0, 1.0, -0.4])",
+        "light.diffuse2 =U([0.05, 0.05, 0.05], [0.4, 0.4, 0.4])",
+        "light.direction3 =U([-1.0, -1.0, -1.2], [1.0, 1.0, -0.4])",
+        "light.diffuse3 =U([0.05, 0.05, 0.05], [0.3, 0.3, 0.3])",
+    ),
+    "shadows": knobs("light.shadows =choice(0, 1)"),
+    "jpeg": knobs("image.jpeg =choice(0, 0, 90, 75, 60, 45, 30)"),
+}
+"""Laws that a preset takes in when its name says so, "train[+lights]"; by itself it stays as its digest knows it."""
+
+HELD_OUT_EXTRAS = {
+    "lights": knobs(
+        "light.count =choice(2, 3)",
+        "light.diffuse2 =U([0.0, 0.0, 0.0], [0.6, 0.6, 0.6])",
+        "light.diffuse3 =U([0.0, 0.0, 0.0], [0.45, 0.45, 0.45])",
+    ),
+    "jpeg": knobs("image.jpeg =U(10, 30)"),
+}
+"""What "held_out" makes of them: wider than training."""
+
 START_CLEARANCE = 0.1
 """Least height of the TCP above the table at the start, m: the hand is clear of objects and fixtures."""
 

@@ -1,4 +1,4 @@
-"""Named sets of knobs, and any part of one: "train", "train[camera, light]", "train[-image, -cube.mass]"."""
+"""Named sets of knobs, parts of one, and more: "train", "train[camera, light]", "train[-image]", "train[+lights]"."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sim.errors import UserError, nearest
+from tasks.laws import EXTRAS, HELD_OUT_EXTRAS
 from tasks.randomization import Knob, is_visual
 
 SENTENCE, SEMANTICS = "sentence", "semantics"
@@ -38,8 +39,9 @@ def select(
     """Return what `text` chooses of a task's presets and of the `parts` that are no knobs.
 
     In the brackets stand a group ("camera", the part of a path before its dot), a path ("cube.mass"), "visual",
-    "physical" or one of `parts`. What has "-" before it is left out. Where nothing is named without "-", all that is
-    not left out is chosen; knobs that are not chosen keep their nominal values.
+    "physical" or one of `parts`. What has "-" before it is left out. Where nothing is named without a sign, all that is
+    not left out is chosen; knobs that are not chosen keep their nominal values. What has "+" before it is a name of
+    `EXTRAS`, whose laws come on top.
     """
     match = _FORM.match(text)
     base = match["base"] if match else text
@@ -47,17 +49,20 @@ def select(
         raise UserError(
             f"Task {task} has no randomization preset {text!r}.{nearest(base, presets)} "
             f"Allowed: {', '.join(sorted(presets))}, each with or without parts of it in brackets, for example "
-            '"train[camera, light]" or "train[-image]".'
+            '"train[camera, light]", "train[-image]" or "train[+lights]".'
         )
     available = presets[base]
     if match["parts"] is None:
         return Selection(base, available, frozenset(parts))
     named = [part.strip() for part in match["parts"].split(",")]
-    wanted = [part for part in named if not part.startswith("-")]
-    unwanted = [part[1:].strip() for part in named if part.startswith("-")]
+    wanted = [part for part in named if not part.startswith(("-", "+"))]
+    unwanted, added = ([part[1:].strip() for part in named if part.startswith(sign)] for sign in "-+")
     _check(text, (*wanted, *unwanted), {*parts}.union(*(_names(knob.path) for knob in available)))
-    kept = tuple(knob for knob in available if _chosen(_names(knob.path), wanted, unwanted))
-    return Selection(base, kept, frozenset(part for part in parts if _chosen({part}, wanted, unwanted)))
+    _check(text, (f"+{name}" for name in added), {f"+{name}" for name in EXTRAS})
+    kept = [knob for knob in available if _chosen(_names(knob.path), wanted, unwanted)]
+    for name in added:
+        kept += EXTRAS[name] + (HELD_OUT_EXTRAS.get(name, ()) if base == "held_out" else ())
+    return Selection(base, tuple(kept), frozenset(part for part in parts if _chosen({part}, wanted, unwanted)))
 
 
 def _names(path: str) -> set[str]:

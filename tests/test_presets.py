@@ -7,6 +7,7 @@ import pytest
 from sim.errors import UserError
 from sim.streams import episode_seed
 from tasks.catalogue import TASKS, load_task
+from tasks.laws import EXTRAS, HELD_OUT_EXTRAS
 from tasks.presets import select
 from tasks.randomization import is_visual, knobs
 
@@ -67,11 +68,59 @@ def test_held_out_sentences_are_a_part_of_their_own(text: str, held_out: bool) -
         ("train[]", "names the part ''"),
         ("train[camera", "no randomization preset"),
         ("none[camera]", "Allowed: sentence"),
+        ("train[+ligths]", r"Did you mean '\+lights'\?.*Allowed: \+jpeg, \+lights, \+shadows"),
+        ("train[+camera]", r"names the part '\+camera'"),
     ],
 )
 def test_what_cannot_be_chosen(text: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
         paths(text)
+
+
+LIGHTS = [knob.path for knob in EXTRAS["lights"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("train[+lights]", [*ALL, *LIGHTS]),
+        ("none[+jpeg, +shadows]", ["image.jpeg", "light.shadows"]),
+        ("train[camera.roll, +jpeg]", ["camera.roll", "image.jpeg"]),
+        ("train[-physical, -light, +jpeg]", ["camera.fovy", "camera.roll", "image.jpeg"]),
+        ("held_out[cube.mass, +jpeg]", ["cube.mass", "cube.mass", "image.jpeg", "image.jpeg"]),
+    ],
+)
+def test_extras_come_on_top(text: str, chosen: list[str]) -> None:
+    assert paths(text) == chosen
+
+
+def test_extras_are_drawn_apart_and_wider_where_held_out() -> None:
+    task = load_task("lift_cube-v2")
+    seeds = [episode_seed("train", 4, i) for i in range(40)]
+    drawn = [task.draw(seed, preset="train[+lights, +jpeg]") for seed in seeds]
+    for seed, values in zip(seeds, drawn, strict=True):
+        usual = task.draw(seed, preset="train")
+        assert set(values) - set(usual) == {*LIGHTS, "image.jpeg"}
+        assert usual.items() <= values.items(), "no other draw is moved"
+        assert task.sentence(seed, preset="held_out[+jpeg]") == task.sentence(seed, preset="held_out")
+    assert {values["light.count"] for values in drawn} == {1.0, 2.0, 3.0}
+    assert {values["image.jpeg"] for values in drawn} == {0.0, 90.0, 75.0, 60.0, 45.0, 30.0}
+    tested = [task.draw(seed, preset="held_out[+lights, +jpeg]") for seed in seeds]
+    assert {values["light.count"] for values in tested} == {2.0, 3.0}
+    assert all(10 <= values["image.jpeg"] <= 30 for values in tested)
+    assert max(max(values["light.diffuse2"]) for values in tested) > 0.4 > max(max(v["light.diffuse2"]) for v in drawn)
+
+
+def test_each_frame_of_an_episode_can_have_lights_and_a_compression_of_its_own() -> None:
+    task = load_task("lift_cube-v1")
+    drawn = [task.redraw_visual(7, step, preset="train[+lights, +jpeg]") for step in range(30)]
+    assert {values["light.count"] for values in drawn} == {1.0, 2.0, 3.0}
+    assert len({values["image.jpeg"] for values in drawn}) > 3
+
+
+def test_what_is_held_out_of_the_extras_names_knobs_of_theirs() -> None:
+    for name, laws in HELD_OUT_EXTRAS.items():
+        assert {law.path for law in laws} <= {law.path for law in EXTRAS[name]}
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))

@@ -45,6 +45,11 @@ CHANGES: dict[str, Value] = {
     "light.diffuse": (0.2, 0.3, 0.4),
     "light.ambient": (0.1, 0.1, 0.1),
     "light.shadows": 1.0,
+    "light.count": 3.0,
+    "light.direction2": (-0.6, 0.5, -1.0),
+    "light.diffuse2": (0.5, 0.1, 0.1),
+    "light.direction3": (-0.5, -0.6, -1.0),
+    "light.diffuse3": (0.1, 0.1, 0.5),
     "camera.view": "high",
     "camera.offset": (0.02, 0.0, 0.0),
     "camera.target_offset": (0.0, 0.02, 0.0),
@@ -53,6 +58,7 @@ CHANGES: dict[str, Value] = {
     "image.exposure": 1.3,
     "image.noise": 6.0,
     "image.blur": 1.0,
+    "image.jpeg": 30.0,
     "cube.color": "yellow",
     "cube.shade": (1.0, 1.0, 0.3),
     "cube.half_size": (0.03, 0.03, 0.03),
@@ -126,10 +132,39 @@ def test_nominal_values_are_the_default(renderer: Renderer) -> None:
 @pytest.mark.parametrize("path", sorted(CHANGES))
 def test_every_parameter_changes_the_frame_and_is_forgotten(renderer: Renderer, path: str) -> None:
     """A changed parameter shows; without it the frame is the nominal one again, byte by byte."""
-    before = renderer.render(POSITIONS, {}, noise_seed=1)
-    changed = renderer.render(POSITIONS, {path: CHANGES[path]}, noise_seed=1)
+    lit: dict[str, Value] = {"light.count": 3.0} if path.endswith(("2", "3")) else {}
+    before = renderer.render(POSITIONS, lit, noise_seed=1)
+    changed = renderer.render(POSITIONS, lit | {path: CHANGES[path]}, noise_seed=1)
     assert (changed != before).any(axis=-1).mean() > 2e-4
-    assert np.array_equal(renderer.render(POSITIONS, {}, noise_seed=1), before)
+    assert np.array_equal(renderer.render(POSITIONS, lit, noise_seed=1), before)
+
+
+def test_each_light_counts_and_only_when_it_is_counted(renderer: Renderer) -> None:
+    """One more light adds its own colour, and is nothing while it is not counted."""
+    lit = {"light.diffuse2": (0.3, 0.0, 0.0), "light.diffuse3": (0.0, 0.0, 0.3)}
+    one, two, three = (
+        renderer.render(POSITIONS, {**lit, "light.count": count}).astype(int) for count in (1.0, 2.0, 3.0)
+    )
+    assert np.array_equal(one, renderer.render(POSITIONS, {}))
+    for more, less, color in ((two, one, 0), (three, two, 2)):
+        added = (more - less).mean(axis=(0, 1))
+        assert added[color] > 5
+        assert added[color] > 10 * max(added[k] for k in range(3) if k != color)
+
+
+def test_only_the_first_light_casts_shadows(renderer: Renderer) -> None:
+    """With shadows, what the second light adds is what it adds without them, but for rounding."""
+    dim = {"light.diffuse": (0.2, 0.2, 0.2), "light.ambient": (0.2, 0.2, 0.2)}
+    frames = {
+        (count, shadows): renderer.render(POSITIONS, {**dim, "light.count": count, "light.shadows": shadows}).astype(
+            int
+        )
+        for count in (1.0, 2.0)
+        for shadows in (0.0, 1.0)
+    }
+    added = [frames[2.0, shadows] - frames[1.0, shadows] for shadows in (0.0, 1.0)]
+    assert (np.abs(added[0] - added[1]) <= 2).mean() > 0.99
+    assert (frames[1.0, 0.0] != frames[1.0, 1.0]).mean() > 0.01
 
 
 def test_every_visual_parameter_of_the_scene_is_tested() -> None:
@@ -178,6 +213,10 @@ def test_the_wrist_camera_moves_with_the_hand(renderer: Renderer) -> None:
         ({"camera.fovy": 5.0}, "below 170"),
         ({"camera.offset": (-0.5515, 0.0, -0.55)}, "own target"),
         ({"light.direction": (0, 0, 0)}, "needs a direction"),
+        ({"light.direction3": (0, 0, 0)}, "light.direction3 is"),
+        ({"light.count": 0.0}, "1 to 3 lights"),
+        ({"light.count": 1.5}, "1 to 3 lights"),
+        ({"light.count": 4.0}, "1 to 3 lights"),
         ({"cube.half_size": (0.02, 0.02, -0.02)}, "above 0"),
         ({"cube.color": "redd"}, "'red'"),
         ({"image.blur": (1, 2)}, "one finite number"),

@@ -68,6 +68,27 @@ def test_blur_keeps_flat_areas_and_edges() -> None:
         assert np.array_equal(apply_effects(GREY, blur=width), GREY)
 
 
+def test_compression_is_that_of_its_quality() -> None:
+    """The lower the quality, the farther from the frame; 0 is none, above 100 is 100, and equal frames stay equal."""
+    frame = apply_effects(np.kron(np.eye(8), np.ones((8, 8)))[..., None] * np.full(3, 255, np.uint8), noise=6.0, seed=1)
+    frame = frame.astype(np.uint8)
+    sent = {q: apply_effects(frame, jpeg=q) for q in (90.0, 50.0, 20.0)}
+    errors = [np.abs(received.astype(float) - frame).mean() for received in sent.values()]
+    assert 0 < errors[0] < errors[1] < errors[2]
+    assert np.array_equal(sent[50.0], apply_effects(frame, jpeg=50.3))
+    assert np.array_equal(apply_effects(frame, jpeg=100.0), apply_effects(frame, jpeg=400.0))
+    for none in (0.0, 0.4, -5.0):
+        assert np.array_equal(apply_effects(frame, jpeg=none), frame)
+
+
+def test_compression_comes_last() -> None:
+    """What is sent is the noisy, exposed frame."""
+    sensed = apply_effects(GREY, exposure=0.8, noise=5.0, blur=0.5, seed=2)
+    assert np.array_equal(
+        apply_effects(GREY, exposure=0.8, noise=5.0, blur=0.5, jpeg=40.0, seed=2), apply_effects(sensed, jpeg=40.0)
+    )
+
+
 def test_textures_are_tileable_and_light_enough_to_tint() -> None:
     """Every texture is RGB, bright on average, has contrast, and its opposite borders meet without a jump."""
     for name in textures.TEXTURES:

@@ -111,3 +111,5 @@ def test_what_cannot_be_drawn_is_refused(theirs) -> None:
         theirs.dress([NOMINAL] * 4)
     with pytest.raises(UserError, match="camera"):
         theirs.render(starts([NOMINAL])[0], NOMINAL, camera="side")
+    with pytest.raises(UserError, match="1 light and no more"):
+        theirs.dress([NOMINAL | {"light.count": 2.0}])
