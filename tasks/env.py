@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -50,7 +51,7 @@ class TaskEnv:
     """n worlds of one task in one engine; each episode depends on its seed alone."""
 
     def __init__(self, task: Task, engine: Engine, *, preset: str = "train", image_size: int = 256) -> None:
-        """Wrap `engine`, whose scene must be the task's."""
+        """Wrap `engine`, whose scene must be the task's; frames are `image_size` pixels wide and high."""
         self.task, self.engine, self.n = task, engine, engine.n
         self._preset, self._size = preset, image_size
         self._renderer: Renderer | None = None
@@ -59,7 +60,7 @@ class TaskEnv:
             task=task.id,
             host="demomill",
             host_task=task.id,
-            convention=CANONICAL,
+            convention=replace(CANONICAL, image_size=image_size),
             horizon=task.horizon,
             engine=f"{capabilities.name} {capabilities.version}",
             offers=SHOWN | {"wrist_image"},
