@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 
 from bench.hosts import views
-from bench.hosts.changes import applied
+from bench.hosts.changes import Turned
 from bench.hosts.maniskill_make import CAMERA, pose_of
 from bench.hosts.maniskill_scene import ManiskillScene
 from bench.hosts.views import View
-from bench.variation import Changes
-from sim.errors import UserError, unknown
-from sim.scene import Value, rgb
-from sim.textures import TEXTURES, pixels
+from sim.textures import pixels
 
 TABLE_WOOD = (0.75, 0.5, 0.35)
 """What counts as the table's own colour where its texture alone is changed: about that of ManiSkill's wood."""
@@ -30,7 +27,6 @@ class Looks:
 
         self._scene, self._env, self.view = scene, scene.env, scene.design.view
         self._undo: list[Callable[[], None]] = []
-        self._values: dict[str, Value] = {}
         kind = sapien.render.RenderDirectionalLightComponent
         found = [entity.find_component_by_type(kind) for entity in scene.stage.entities]
         self._lights = [light for light in found if light is not None]
@@ -40,22 +36,13 @@ class Looks:
         while self._undo:
             self._undo.pop()()
 
-    def apply(self, changes: Changes) -> dict[str, Value]:
-        """Make the changes of looks and return their absolute values by path."""
-        self._values = {}
-        self._change_table(changes)
-        self._change_light(changes)
-        if views.KNOBS & changes.keys():
-            view, values = views.changed_view(self._scene.design.view, changes)
-            self._set_view(view)
+    def apply(self, turned: Turned) -> None:
+        """Make the changes of looks."""
+        self._change_table(turned)
+        self._change_light(turned)
+        if views.KNOBS & turned.changes.keys():
+            self._set_view(views.changed_view(self._scene.design.view, turned))
             self._undo.append(lambda: self._set_view(self._scene.design.view))
-            self._values |= values
-        return self._values
-
-    def _value(self, path: str, nominal: Value, changes: Changes) -> Any:
-        """Return the value of `path` after its change, and remember it."""
-        self._values[path] = applied(path, nominal, changes[path])
-        return self._values[path]
 
     def _set_view(self, view: View) -> None:
         self.view = view
@@ -63,18 +50,15 @@ class Looks:
         camera.set_local_pose(pose_of(view))
         camera.set_fovy(float(np.radians(view.fovy)), compute_x=True)
 
-    def _change_table(self, changes: Changes) -> None:
+    def _change_table(self, turned: Turned) -> None:
         """Change colour and texture of the table."""
-        if not {"table.color", "table.texture"} & changes.keys():
-            return
         import sapien
 
-        name = self._value("table.texture", "plain", changes) if "table.texture" in changes else "plain"
-        if name not in ("plain", *TEXTURES):
-            raise unknown("texture for table.texture", str(name), ("plain", *TEXTURES))
-        color = self._value("table.color", TABLE_WOOD, changes) if "table.color" in changes else TABLE_WOOD
-        tinted = np.full((8, 8, 3), 255) if name == "plain" else pixels(str(name)).astype(np.float64)
-        tinted = np.clip(tinted * np.array(rgb(color)), 0, 255).astype(np.uint8)
+        if (surface := turned.surface("table", TABLE_WOOD)) is None:
+            return
+        name, color = surface
+        tinted = np.full((8, 8, 3), 255) if name == "plain" else pixels(name).astype(np.float64)
+        tinted = np.clip(tinted * np.array(color), 0, 255).astype(np.uint8)
         opaque = np.concatenate([tinted, np.full_like(tinted[..., :1], 255)], axis=-1)
         texture = sapien.render.RenderTexture2D(np.ascontiguousarray(opaque), "R8G8B8A8Unorm", srgb=True)
         for material in visible_materials(self._env.table_scene.table):
@@ -82,33 +66,30 @@ class Looks:
             material.set_base_color_texture(texture)
             self._undo.append(lambda material=material, old=old: material.set_base_color_texture(old))  # type: ignore[misc]
 
-    def _change_light(self, changes: Changes) -> None:
+    def _change_light(self, turned: Turned) -> None:
         """Change the direction of the first light, colour and strength of all, and what comes from everywhere."""
-        if "light.direction" in changes:
-            self._turn_light(changes)
-        if "light.diffuse" in changes:
+        if "light.direction" in turned.changes:
+            self._turn_light(turned)
+        if "light.diffuse" in turned.changes:
             nominal = tuple(float(x) for x in self._lights[0].color[:3])
-            ratio = np.clip(self._value("light.diffuse", nominal, changes), 0.0, None) / np.array(nominal)
+            ratio = np.clip(turned.value("light.diffuse", nominal), 0.0, None) / np.array(nominal)
             for light in self._lights:
                 old = list(light.color[:3])
                 light.set_color((np.array(old) * ratio).tolist())
                 self._undo.append(lambda light=light, old=old: light.set_color(old))  # type: ignore[misc]
-        if "light.ambient" in changes:
+        if "light.ambient" in turned.changes:
             stage, before = self._scene.stage, list(self._scene.stage.ambient_light[:3])
-            value = self._value("light.ambient", tuple(float(x) for x in before), changes)
+            value = turned.value("light.ambient", tuple(float(x) for x in before))
             stage.set_ambient_light(np.clip(value, 0.0, None).tolist())
             self._undo.append(lambda: stage.set_ambient_light(before))
 
-    def _turn_light(self, changes: Changes) -> None:
+    def _turn_light(self, turned: Turned) -> None:
         import sapien
 
         light = self._lights[0]
         before = light.entity_pose
         nominal = tuple(float(x) for x in before.to_transformation_matrix()[:3, 0])
-        way = np.array(self._value("light.direction", nominal, changes))
-        if np.linalg.norm(way) < 1e-6:
-            raise UserError("light.direction is (0, 0, 0): a light needs a direction, for example (-0.3, 0.2, -1).")
-        way = way / np.linalg.norm(way)
+        way = turned.direction("light.direction", nominal)
         light.set_entity_pose(sapien.Pose(before.p, sapien.math.shortest_rotation([1, 0, 0], way)))
         self._undo.append(lambda: light.set_entity_pose(before))
 

@@ -15,15 +15,12 @@ from bench.hosts.maniskill_dials import Dials, put
 from bench.hosts.maniskill_make import Structure
 from bench.hosts.maniskill_scene import ManiskillScene
 from bench.hosts.others import count_of, spots
-from bench.hosts.views import View
-from bench.hosts.words import stretches, thing
+from bench.hosts.words import stretches
+from bench.hosts.world import SceneWorld
 from bench.variation import Changes
-from sim.episodes import Images
 from sim.errors import UserError, unknown
 from sim.fixtures import SHAPES
 from sim.scene import Value
-from sim.state import State
-from tasks.grammar import Thing
 
 POSITION_SCALE = 0.1
 """Metres for a controller input of 1 (`pos_upper` of pd_ee_delta_pose)."""
@@ -56,13 +53,12 @@ def body_knobs(role: str) -> frozenset[str]:
     return frozenset(f"{role}.{name}" for name in names)
 
 
-class ManiskillWorld:
+class ManiskillWorld(SceneWorld):
     """One environment of ManiSkill on the CPU; a subclass says which."""
 
     design: ClassVar[Design]
-    adapters: tuple[str, ...]
-    knobs: ClassVar[frozenset[str]]
-    horizon: ClassVar[int] = 0
+    _scene: ManiskillScene
+    _dials: Dials
 
     def __init__(self, *, image_size: int) -> None:
         """Build the scene once. Another structure is a second environment, rebuilt only where the structure changes."""
@@ -74,8 +70,7 @@ class ManiskillWorld:
         }
         self._varied: ManiskillScene | None = None
         self._structure = Structure()
-        self._values: dict[str, Value] = {}
-        self._things: tuple[Thing, ...] = ()
+        self._chosen: dict[str, Value] = {}
         self._success = False
         import mani_skill
         import sapien
@@ -89,7 +84,7 @@ class ManiskillWorld:
     def reset(self, seed: int, changes: Changes = AS_IT_IS) -> None:
         """Begin the episode of `seed`."""
         self._dials.restore()
-        self._values = {}
+        self._chosen = {}
         structure = self._structure_of(changes)
         self._use(structure, seed=seed)
         self._scene.renew()
@@ -100,8 +95,7 @@ class ManiskillWorld:
             self._place_others(seed, structure.count)
             info = self._env.evaluate()
         self._success = bool(info["success"][0])
-        state = self._scene.state()
-        self._things = tuple(thing(name, body.kind, body.color, state) for name, body in self._scene.bodies.items())
+        self._look_round()
 
     def _structure_of(self, changes: Changes) -> Structure:
         """Return the structure that the changes ask for, and remember their values."""
@@ -109,9 +103,9 @@ class ManiskillWorld:
         for role, (shape, half) in self._nominal.items():
             for name, nominal in (("shape", shape), ("half_size", half)):
                 if (path := f"{role}.{name}") in changes:
-                    self._values[path] = applied(path, nominal, changes[path])
-            wanted = self._values.get(f"{role}.shape", shape)
-            size = cast(tuple[float, ...], self._values.get(f"{role}.half_size", half))
+                    self._chosen[path] = applied(path, nominal, changes[path])
+            wanted = self._chosen.get(f"{role}.shape", shape)
+            size = cast(tuple[float, ...], self._chosen.get(f"{role}.half_size", half))
             if wanted not in SHAPES:
                 raise unknown(f"shape for {role}.shape", str(wanted), SHAPES)
             if min(size) <= 0:
@@ -120,8 +114,8 @@ class ManiskillWorld:
                 shapes[role] = (wanted, size)
         if "others.count" not in changes:
             return Structure(shapes)
-        self._values["others.count"] = applied("others.count", 0.0, changes["others.count"])
-        return Structure(shapes, count_of(self._values["others.count"]))
+        self._chosen["others.count"] = applied("others.count", 0.0, changes["others.count"])
+        return Structure(shapes, count_of(self._chosen["others.count"]))
 
     def _use(self, structure: Structure, *, seed: int) -> None:
         """Go on in the scene of this structure."""
@@ -163,18 +157,6 @@ class ManiskillWorld:
         *_, info = self._env.step(to_maniskill(action))
         self._success = bool(info["success"][0])
 
-    def state(self) -> State:
-        """Return the state of this world."""
-        return self._scene.state()
-
-    def things(self) -> tuple[Thing, ...]:
-        """Return the objects as sentences speak of them."""
-        return self._things
-
-    def changed(self) -> Mapping[str, Value]:
-        """Return the absolute values that this episode's changes have made."""
-        return self._values | self._dials.values
-
     def success(self) -> bool:
         """Return ManiSkill's own verdict."""
         return self._success
@@ -182,14 +164,6 @@ class ManiskillWorld:
     def fault(self) -> str | None:
         """Return None: PhysX reports nothing; a state that is not finite is seen by the caller."""
         return None
-
-    def image(self, camera: str) -> Images:
-        """Return one frame of the view."""
-        return self._scene.image()
-
-    def view(self) -> View:
-        """Return the view as it is in this episode."""
-        return self._dials.view
 
     def extras(self) -> Mapping[str, Any]:
         """Return what the environment drew beyond the state."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 import mujoco
 import numpy as np
 
-from bench.hosts.changes import applied
+from bench.hosts.changes import Turned, applied, yaw_of
 from bench.hosts.robosuite_design import Vector
 from bench.hosts.robosuite_looks import Indices, Looks, paint
 from bench.hosts.robosuite_scene import Body, RobosuiteScene
@@ -48,7 +48,12 @@ class Dials:
         self._init_q = scene.env.robots[0].init_qpos.copy()
         of_table = np.isin(self._model.geom_bodyid, [self._model.body(name).id for name in scene.design.tables])
         self._table = np.flatnonzero(of_table & (self._model.geom_contype > 0))
-        self._dirty, self.values = False, dict[str, Value]()
+        self._dirty, self._turned = False, Turned()
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """The absolute values that the changes have made, by path."""
+        return self._turned.values
 
     @property
     def view(self) -> View:
@@ -57,7 +62,7 @@ class Dials:
 
     def restore(self) -> None:
         """Undo every change."""
-        self.values = {}
+        self._turned = Turned()
         self._looks.restore()
         if not self._dirty:
             return
@@ -76,52 +81,44 @@ class Dials:
 
     def before_reset(self, changes: Changes) -> None:
         """Make the changes that the environment's own reset then uses: the arm's start, to which it adds its noise."""
+        self._turned = Turned(changes)
         if "robot.q" in changes:
-            values = self._value("robot.q", tuple(self._init_q.tolist()), changes)
+            values = self._turned.value("robot.q", tuple(self._init_q.tolist()))
             self._env.robots[0].init_qpos = np.array(values)
 
-    def after_reset(self, changes: Changes) -> None:
+    def after_reset(self) -> None:
         """Make the other changes to the model and to the state that the reset has left."""
+        changes = self._turned.changes
         if not changes:
             return
         self._dirty = True
-        for role in self._scene.design.items:
-            self._change_body(role, self._scene.bodies[role], changes)
-        self._change_door(changes)
-        self._change_frictions(changes)
-        self.values |= self._looks.apply(changes)
-        if any(path.endswith(".mass") for path in changes):
-            mujoco.mj_setConst(self._model, mujoco.MjData(self._model))
-
-    def _value(self, path: str, nominal: Value, changes: Changes) -> Any:
-        """Return the value of `path` after its change, and remember it."""
-        self.values[path] = applied(path, nominal, changes[path])
-        return self.values[path]
-
-    def _change_body(self, role: str, body: Body, changes: Changes) -> None:
-        """Change what `role`.* names, in the order in which one depends on another."""
-        steps: Mapping[str, Callable[[Body, str, Changes], None]] = {
+        # In the order in which one depends on another.
+        steps: dict[str, Callable[[Body, str], None]] = {
             "shape": self._shape,
             "half_size": self._half_size,
             "mass": self._mass,
-            "friction": self._friction,
+            "friction": lambda body, path: self._slide(body.solid, path),
             "color": self._color,
             "position": self._position,
             "yaw": self._yaw,
         }
-        for attribute, step in steps.items():
-            if (path := f"{role}.{attribute}") in changes:
-                step(body, path, changes)
+        for role in self._scene.design.items:
+            self._turned.turn(role, self._scene.bodies[role], steps)
+        self._change_door()
+        self._change_frictions()
+        self._looks.apply(self._turned)
+        if any(path.endswith(".mass") for path in changes):
+            mujoco.mj_setConst(self._model, mujoco.MjData(self._model))
 
-    def _shape(self, body: Body, path: str, changes: Changes) -> None:
-        name = self._value(path, body.shape, changes)
+    def _shape(self, body: Body, path: str) -> None:
+        name = self._turned.value(path, body.shape)
         if name not in SHAPES:
             raise unknown(f"shape for {path}", str(name), SHAPES)
         body.kind = SHAPE_KINDS[name]
         self._resize(body, body.half_size)
 
-    def _half_size(self, body: Body, path: str, changes: Changes) -> None:
-        half = np.array(self._value(path, tuple(body.half_size.tolist()), changes))
+    def _half_size(self, body: Body, path: str) -> None:
+        half = np.array(self._turned.value(path, tuple(body.half_size.tolist())))
         if half.min() <= 0:
             raise UserError(f"{path} = {half.tolist()} is not allowed: every half extent must be above 0 m.")
         raised = float(half[2] - body.half_size[2])
@@ -149,55 +146,51 @@ class Dials:
         model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE  # Its boxes were made for the old size.
         body.half_size = half
 
-    def _mass(self, body: Body, path: str, changes: Changes) -> None:
+    def _mass(self, body: Body, path: str) -> None:
         model, before = self._model, float(self._model.body_mass[body.body])
-        mass = float(self._value(path, before, changes))
-        if mass <= 0:
-            raise UserError(f"{path} = {mass} is not allowed: a mass must be above 0 kg.")
+        mass = self._turned.mass(path, before)
         model.body_mass[body.body] = mass
         model.body_inertia[body.body] *= mass / before
 
-    def _friction(self, body: Body, path: str, changes: Changes) -> None:
-        self._slide(body.solid, path, changes)
-
-    def _slide(self, geoms: Indices, path: str, changes: Changes) -> None:
+    def _slide(self, geoms: Indices, path: str) -> None:
         """Change the sliding friction of geoms, each from its own; the first one's value is the one recorded."""
         nominal = [float(x) for x in self._model.geom_friction[geoms, 0]]
+        change = self._turned.changes[path]
         for geom, value in zip(geoms, nominal, strict=True):
-            self._model.geom_friction[geom, 0] = max(0.0, float(cast(float, applied(path, value, changes[path]))))
+            self._model.geom_friction[geom, 0] = max(0.0, float(cast(float, applied(path, value, change))))
         self.values[path] = float(self._model.geom_friction[geoms[0], 0])
 
-    def _change_frictions(self, changes: Changes) -> None:
+    def _change_frictions(self) -> None:
         hand = np.flatnonzero(self._scene.hand_geoms & (self._model.geom_contype > 0))
         pads = np.array([g for g in hand if "pad" in self._model.geom(int(g)).name])
         for path, geoms in (("gripper.friction", pads), ("table.friction", self._table)):
-            if path in changes:
-                self._slide(geoms, path, changes)
+            if path in self._turned.changes:
+                self._slide(geoms, path)
 
-    def _color(self, body: Body, path: str, changes: Changes) -> None:
-        color = self._value(path, body.color, changes)
+    def _color(self, body: Body, path: str) -> None:
+        color = self._turned.value(path, body.color)
         body.color = color if isinstance(color, str) else ""
         paint(self._model, body.visible, rgb(color))
 
-    def _position(self, body: Body, path: str, changes: Changes) -> None:
+    def _position(self, body: Body, path: str) -> None:
         data, base = self._env.sim.data, self._scene.base
         place = data.qpos[body.qpos : body.qpos + 2] - base[:2]
-        data.qpos[body.qpos : body.qpos + 2] = np.array(self._value(path, tuple(place.tolist()), changes)) + base[:2]
+        data.qpos[body.qpos : body.qpos + 2] = np.array(self._turned.value(path, tuple(place.tolist()))) + base[:2]
 
-    def _yaw(self, body: Body, path: str, changes: Changes) -> None:
+    def _yaw(self, body: Body, path: str) -> None:
         data, at = self._env.sim.data, slice(body.qpos + 3, body.qpos + 7)
-        w, x, y, z = data.qpos[at]
-        yaw = float(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
+        before = data.qpos[at].copy()
+        yaw = yaw_of(before)
         turn, turned = np.zeros(4), np.zeros(4)
-        mujoco.mju_axisAngle2Quat(turn, np.array([0.0, 0.0, 1.0]), float(self._value(path, yaw, changes)) - yaw)
-        mujoco.mju_mulQuat(turned, turn, np.array([w, x, y, z]))
+        mujoco.mju_axisAngle2Quat(turn, np.array([0.0, 0.0, 1.0]), float(self._turned.value(path, yaw)) - yaw)
+        mujoco.mju_mulQuat(turned, turn, before)
         data.qpos[at] = turned
 
-    def _change_door(self, changes: Changes) -> None:
+    def _change_door(self) -> None:
         """Move the body of the door, which robosuite places at each reset."""
-        if self._scene.design.door is None or "door.position" not in changes:
+        if self._scene.design.door is None or "door.position" not in self._turned.changes:
             return
         body = self._model.body(self._scene.design.door(self._env).root_body).id
         place = self._model.body_pos[body, :2] - self._scene.base[:2]
-        moved = np.array(self._value("door.position", tuple(place.tolist()), changes))
+        moved = np.array(self._turned.value("door.position", tuple(place.tolist())))
         self._model.body_pos[body, :2] = moved + self._scene.base[:2]

@@ -16,13 +16,10 @@ from bench.hosts.robosuite_design import Design
 from bench.hosts.robosuite_dials import Dials
 from bench.hosts.robosuite_make import import_robosuite
 from bench.hosts.robosuite_scene import RobosuiteScene
-from bench.hosts.views import View
-from bench.hosts.words import stretches, thing
+from bench.hosts.words import stretches
+from bench.hosts.world import SceneWorld
 from bench.variation import Changes
-from sim.episodes import Images
 from sim.scene import Value
-from sim.state import State
-from tasks.grammar import Thing
 
 POSITION_SCALE = 0.05
 """Metres for a controller input of 1 (`output_max` of OSC_POSE)."""
@@ -53,13 +50,12 @@ def body_knobs(role: str, *, rigid: bool) -> frozenset[str]:
     return frozenset(f"{role}.{name}" for name in names)
 
 
-class RobosuiteWorld:
+class RobosuiteWorld(SceneWorld):
     """One environment of robosuite; a subclass says which."""
 
     design: ClassVar[Design]
-    adapters: tuple[str, ...]
-    knobs: ClassVar[frozenset[str]]
-    horizon: ClassVar[int] = 0
+    _scene: RobosuiteScene
+    _dials: Dials
 
     def __init__(self, *, image_size: int) -> None:
         """Build the model once. A scene with other objects is a second one, built when it is first asked for."""
@@ -67,8 +63,7 @@ class RobosuiteWorld:
         self._scenes: dict[int, tuple[RobosuiteScene, Dials]] = {}
         self._use(0)
         self.engine = f"mujoco {mujoco.__version__} in robosuite {import_robosuite().__version__}"
-        self._things: tuple[Thing, ...] = ()
-        self._count: dict[str, Value] = {}
+        self._chosen: dict[str, Value] = {}
 
     @property
     def _env(self) -> Any:
@@ -84,23 +79,22 @@ class RobosuiteWorld:
     def reset(self, seed: int, changes: Changes = AS_IT_IS) -> None:
         """Begin the episode of `seed`: the one generator that all of robosuite's samplers share is set in place."""
         count = 0
-        self._count = {}
+        self._chosen = {}
         if "others.count" in changes:
-            self._count = {"others.count": applied("others.count", 0.0, changes["others.count"])}
-            count = count_of(self._count["others.count"])
+            self._chosen = {"others.count": applied("others.count", 0.0, changes["others.count"])}
+            count = count_of(self._chosen["others.count"])
         self._use(count)
         self._dials.restore()
         self._dials.before_reset(changes)
         self._env.rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state
         self._env.reset()
-        self._dials.after_reset(changes)
+        self._dials.after_reset()
         if count:
             self._env.sim.forward()
             self._place_others(seed, count)
         if changes:
             self._env.sim.forward()
-        state = self._scene.state()
-        self._things = tuple(thing(name, body.kind, body.color, state) for name, body in self._scene.bodies.items())
+        self._look_round()
 
     def _place_others(self, seed: int, count: int) -> None:
         """Put the other objects where the episode's draw has them, on the table."""
@@ -116,18 +110,6 @@ class RobosuiteWorld:
         self._env.step(to_robosuite(action))
         mujoco.mj_kinematics(self._env.sim.model._model, self._env.sim.data._data)
 
-    def state(self) -> State:
-        """Return the state of this world."""
-        return self._scene.state()
-
-    def things(self) -> tuple[Thing, ...]:
-        """Return the objects as sentences speak of them."""
-        return self._things
-
-    def changed(self) -> Mapping[str, Value]:
-        """Return the absolute values that this episode's changes have made."""
-        return self._dials.values | self._count
-
     def success(self) -> bool:
         """Return robosuite's own verdict."""
         return bool(self._env._check_success())
@@ -135,14 +117,6 @@ class RobosuiteWorld:
     def fault(self) -> str | None:
         """Return MuJoCo's warning of a bad state since the reset, or None."""
         return self._scene.fault()
-
-    def image(self, camera: str) -> Images:
-        """Return one frame of the view, row 0 on top."""
-        return self._scene.image()
-
-    def view(self) -> View:
-        """Return the view as it is in this episode."""
-        return self._dials.view
 
     def extras(self) -> Mapping[str, Any]:
         """Return nothing: all that these environments draw is in the state."""

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.hosts.changes import applied
-from bench.variation import Changes
+from bench.hosts.changes import Turned
 from sim.errors import UserError
 from sim.looks import look_at
 from sim.rotations import from_matrix
@@ -60,13 +59,13 @@ class View:
         return np.asarray(np.stack([0.5 + scale * seen[:, 0] / depth, 0.5 - scale * seen[:, 1] / depth], axis=1))
 
 
-def changed_view(view: View, changes: Changes) -> tuple[View, dict[str, Value]]:
-    """Return the view after the changes of `camera.*`, and the absolute values by path."""
-    values = {path: applied(path, NOMINAL[path], changes[path]) for path in NOMINAL if path in changes}
-    all_values = {path: np.asarray(values.get(path, nominal)) for path, nominal in NOMINAL.items()}
-    fovy = view.fovy * float(all_values["camera.fovy"])
+def changed_view(view: View, turned: Turned) -> View:
+    """Return the view after the changes of `camera.*`."""
+    changes = turned.changes
+    values = {p: np.asarray(turned.value(p, nominal) if p in changes else nominal) for p, nominal in NOMINAL.items()}
+    fovy = view.fovy * float(values["camera.fovy"])
     if not 1.0 <= fovy <= 170.0:
         raise UserError(f"camera.fovy makes the vertical field of view {fovy:.1f} degrees; it must be 1 to 170.")
-    x, y, z = (np.array(view.eye) + all_values["camera.offset"]).tolist()
-    tx, ty, tz = (np.array(view.target) + all_values["camera.target_offset"]).tolist()
-    return View((x, y, z), (tx, ty, tz), fovy, view.roll + float(all_values["camera.roll"])), values
+    x, y, z = (np.array(view.eye) + values["camera.offset"]).tolist()
+    tx, ty, tz = (np.array(view.target) + values["camera.target_offset"]).tolist()
+    return View((x, y, z), (tx, ty, tz), fovy, view.roll + float(values["camera.roll"]))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench.hosts.changes import AS_IT_IS
 from bench.hosts.views import View
+from bench.hosts.words import thing
 from bench.variation import Changes
 from sim.episodes import Images
 from sim.scene import Value
@@ -68,3 +69,45 @@ class World(Protocol):
 
     def close(self) -> None:
         """Free simulator and renderer."""
+
+
+class SceneWorld:
+    """What worlds of every host share: they show the scene they are in, as its dials have changed it."""
+
+    adapters: tuple[str, ...]
+    knobs: ClassVar[frozenset[str]]
+    horizon: ClassVar[int] = 0
+    # The built scene that the episode is in, with `state`, `image` and `bodies`; its dials, with `values` and `view`.
+    _scene: Any
+    _dials: Any
+    # What the changes made when the scene was chosen.
+    _chosen: dict[str, Value]
+    _things: tuple[Thing, ...] = ()
+
+    def _look_round(self) -> None:
+        """Remember the objects as they stand."""
+        state = self._scene.state()
+        self._things = tuple(thing(name, body.kind, body.color, state) for name, body in self._scene.bodies.items())
+
+    def state(self) -> State:
+        """Return the state of this world."""
+        state: State = self._scene.state()
+        return state
+
+    def things(self) -> tuple[Thing, ...]:
+        """Return the objects as sentences speak of them."""
+        return self._things
+
+    def changed(self) -> Mapping[str, Value]:
+        """Return the absolute values that this episode's changes have made."""
+        return {**self._chosen, **self._dials.values}
+
+    def image(self, camera: str) -> Images:
+        """Return one frame of the view, row 0 on top."""
+        frame: Images = self._scene.image()
+        return frame
+
+    def view(self) -> View:
+        """Return the view as it is in this episode."""
+        view: View = self._dials.view
+        return view
