@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.hosts.changes import applied
+from bench.hosts.changes import Turned, applied
 from bench.hosts.host_env import HostEnv
 from bench.hosts.others import OTHERS
 from bench.hosts.views import View, changed_view
@@ -47,7 +47,7 @@ class FakeWorld:
             values["target.color"],
             int(values["others.count"]),
         )
-        self.now, _ = changed_view(self.camera, changes)
+        self.now = changed_view(self.camera, Turned(changes))
         self.tcp, self.raised = np.array([0.5, 0.0, 0.2]), 0.0
 
     def step(self, action):
