@@ -1,7 +1,8 @@
 """peg_upright-v1: stand the named peg, which lies on the table, upright on one of its ends.
 
 Goal: the peg's long axis is vertical and it stands on the table; the hand may still hold it.
-Start: arm near its home posture; the peg anywhere in a 20 x 36 cm field, any yaw, up to three other objects.
+Start: arm near its home posture; the peg anywhere in a 29 x 32 cm field, any yaw; up to three other objects, none of
+them between a far peg and the place nearer to the robot where it can be set up.
 Randomized: the laws of tasks/laws.py; sizes, colours, places and the sentence are drawn together (docs/tasks.md).
 Held out: purple, green pegs, sizes beyond HALF, and the sentences and nouns marked so.
 Success: the long axis is within 0.08 rad of the vertical, and the centre within 5 mm of half a length above the table.
@@ -10,20 +11,22 @@ Success: the long axis is within 0.08 rad of the vertical, and the centre within
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from array_api_compat import array_namespace
 
 from sim.rotations import to_matrix
-from sim.scene import Object, Scene
+from sim.scene import Object, Scene, Value
 from sim.state import Array, State
 from tasks import parts, pegs
 from tasks.laws import CAMERAS, OTHERS, START_CLEARANCE, presets, slots
+from tasks.layout import Dice, Layout, Place
 from tasks.semantics import Role, Semantics
 from tasks.task import Task, Terms, Twin
 from tasks.things import HeldOut
 
 TILT = 0.08
-PEG = Object("target", "box", half_size=(0.094, 0.016, 0.016), position=(0.55, 0.0), mass=0.12, shapes=("box",))
+PEG = Object("target", "box", half_size=(0.094, 0.018, 0.018), position=(0.58, 0.0), mass=0.3, shapes=("box",))
 
 
 def rise(state: State) -> Array:
@@ -45,7 +48,7 @@ def along(state: State) -> Array:
 
 
 def privileged(state: State) -> Array:
-    """Return the privileged observation (n, 36): hand, peg, its axis in both frames, turns to grasp and to erect it."""
+    """Return the privileged observation (n, 42): hand, peg, its axis in both frames, ways to grasp and to erect it."""
     xp = array_namespace(state.q)
     return parts.concat(
         parts.hand_features(state),
@@ -54,12 +57,15 @@ def privileged(state: State) -> Array:
         state.half_sizes["target"],
         pegs.axis(state),
         along(state),
+        pegs.local(state),
         pegs.across(state),
         pegs.erect(state),
+        pegs.inward(state),
         rise(state)[:, None],
         pegs.lowest(state)[:, None],
         parts.spare(state, "target")[:, None],
         xp.clip(state.contact[:, None] / 20.0, 0.0, 2.0),
+        parts.flag(pegs.held(state), state.q)[:, None],
         parts.flag(success(state), state.q)[:, None],
     )
 
@@ -67,8 +73,10 @@ def privileged(state: State) -> Array:
 def terms(state: State, action: Array, previous: Array) -> Terms:
     """Return the reward terms, each in [0, 1], (n,)."""
     xp = array_namespace(state.q)
-    grasp = parts.grasp_terms(state, "target")
-    lengthwise = along(state)[:, 0] ** 2
+    # Once the peg stands, the hand may let go: nothing that leads to a grasp is missed then.
+    stands = parts.flag(success(state), state.q)
+    grasp = {name: xp.maximum(term, stands) for name, term in parts.grasp_terms(state, "target").items()}
+    lengthwise = xp.maximum(along(state)[:, 0] ** 2, stands)
     steep = xp.abs(pegs.axis(state)[:, 2])
     off = (rise(state) - 1) * state.half_sizes["target"][:, 0]
     motion = parts.motion_terms(state, action, previous)
@@ -79,17 +87,27 @@ def terms(state: State, action: Array, previous: Array) -> Terms:
         "rise": xp.clip(rise(state), 0.0, 1.0) * grasp["reach_fine"],
         "steep": steep,
         "stand": steep**4 * xp.exp(-((off / 0.02) ** 2)),
-        "success": parts.flag(success(state), state.q),
+        "success": stands,
         "calm": motion["calm"],
         "smooth": motion["smooth"],
     }
 
 
+def arrange(dice: Dice, layout: Layout, places: Mapping[str, Place]) -> dict[str, Value]:
+    """Keep the way free from the peg to where the arm can set it up; nothing is drawn."""
+    x, y = places["target"]
+    share = min(1.0, pegs.NEAR / math.hypot(x, y))
+    layout.take((x, y), radius=0.06, to=(share * x, share * y))
+    return {}
+
+
 SEMANTICS = Semantics(
-    roles=(Role("target", ("peg",), ((0.46, -0.18), (0.66, 0.18)), radius=0.06),),
+    roles=(Role("target", ("peg",), ((0.45, -0.16), (0.74, 0.16)), radius=0.06),),
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball", "peg"),
-    around=((0.4, -0.22), (0.73, 0.22)),
+    around=((0.4, -0.24), (0.74, 0.24)),
+    arrange=arrange,
+    peg_thickness=(0.75, 1.05),
     held_out=HeldOut(pairs=(("green", "cylinder"), ("yellow", "cube"), ("blue", "ball"), ("green", "peg"))),
     templates={
         "stand": "stand {target} upright",
@@ -107,7 +125,7 @@ TASK = Task(
     summary="stand the named peg upright on one of its ends",
     scene=Scene(objects=slots(PEG), cameras=CAMERAS, table_shape="plane"),
     presets=presets("target"),
-    horizon=100,
+    horizon=130,
     hold=5,
     privileged=privileged,
     terms=terms,

@@ -14,7 +14,7 @@ from typing import Any, cast
 from sim.scene import PALETTE, Value
 from tasks.grammar import FIRST, SIZES, Phrase, Thing, denoted, descriptions
 from tasks.layout import Dice, Layout, Place, Region
-from tasks.things import HALF, HELD_OUT, HELD_OUT_HALF, KINDS, Body, HeldOut, half_size
+from tasks.things import HALF, HELD_OUT, HELD_OUT_HALF, KINDS, PEG_THICKNESS, Body, HeldOut, half_size
 
 TWIN_SHARE = 0.3
 """Share of the scenes with others in which one of them differs from the target in its place alone."""
@@ -63,6 +63,8 @@ class Semantics:
     counts: tuple[int, ...] = (0, 1, 1, 2, 2, 3)
     held_out: HeldOut = HELD_OUT
     arrange: Arrange | None = field(default=None, repr=False)
+    # Half the thickness of pegs, as shares of half an edge.
+    peg_thickness: tuple[float, float] = PEG_THICKNESS
 
     def draw(self, seed: int, name: str, *, held_out: bool) -> Meaning:
         """Return the meaning of the episode `seed` of the task `name`."""
@@ -125,6 +127,8 @@ class Semantics:
         """Return it as JSON, for the task's digest."""
         stored = asdict(self)
         del stored["arrange"]
+        if self.peg_thickness == PEG_THICKNESS:  # Not every task always had it: old digests stand.
+            del stored["peg_thickness"]
         return {**stored, "half": HALF, "held_out_half": HELD_OUT_HALF, "twin_share": TWIN_SHARE}
 
 
@@ -183,7 +187,8 @@ class _Drawn:
 
     def _body(self, kind: str, size: str) -> Body:
         """Return the body of a thing, drawn."""
-        half = half_size(kind, size, self._dice, held_out=self._held_out)
+        thickness = self._semantics.peg_thickness
+        half = half_size(kind, size, self._dice, held_out=self._held_out, peg_thickness=thickness)
         return Body(half, self._dice.uniform(-math.pi, math.pi), long=kind == "peg")
 
     def _add(self, thing: Thing, body: Body, *, radius: float) -> None:

@@ -17,6 +17,10 @@ HELD_OUT_HALF = {"small": (0.0125, 0.0135), "medium": (0.0185, 0.0215), "large":
 """The same outside of what training draws."""
 
 
+PEG_THICKNESS = (0.8, 0.8)
+"""Half a peg's thickness, drawn between these shares of what the size word says, where a task says nothing else."""
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """What no training scene shows, for any object."""
@@ -49,7 +53,9 @@ class Body:
         return length * math.cos(self.yaw), length * math.sin(self.yaw)
 
 
-def half_size(kind: str, size: str, dice: Dice, *, held_out: bool) -> tuple[float, float, float]:
+def half_size(
+    kind: str, size: str, dice: Dice, *, held_out: bool, peg_thickness: tuple[float, float] = PEG_THICKNESS
+) -> tuple[float, float, float]:
     """Return the half extents of a thing, m; a peg lies along its x, a cylinder stands."""
     outside = held_out and dice.uniform() < 0.5
     half = dice.uniform(*(HELD_OUT_HALF if outside else HALF)[size])
@@ -58,6 +64,7 @@ def half_size(kind: str, size: str, dice: Dice, *, held_out: bool) -> tuple[floa
     if kind == "cylinder":
         return half, half, half * dice.uniform(0.9, 1.3)
     if kind == "peg":
-        thick = 0.8 * half
-        return half * dice.uniform(4.4, 5.0), thick, thick
+        thin, thick = peg_thickness
+        width = half * (thin if thin == thick else dice.uniform(thin, thick))
+        return half * dice.uniform(4.4, 5.0), width, width
     return (half,) * 3

@@ -114,17 +114,18 @@ def test_what_is_held_out_is_never_trained_on_and_is_drawn_in_the_test(name: str
             seed = episode_seed("train", 3, k)
             meaning = task.meaning(seed, preset=preset)
             looks |= {(t.color, t.kind) for t in meaning.things}
-            halves |= {_half(meaning.values, t) for t in meaning.things}
+            halves |= {_halves(meaning.values, t, task.semantics.peg_thickness) for t in meaning.things}
             text, template = task.sentence(seed, preset=preset)
             templates.add(template.startswith("held_out"))
             nouns |= {word for word in text.split() if word in HELD_OUT_NOUNS}
         shown[preset] = looks
         ranges = [*HALF.values(), *(HELD_OUT_HALF.values() if preset == "held_out" else ())]
-        assert all(any(low - 1e-9 <= half <= high + 1e-9 for low, high in ranges) for half in halves)
+        for least, most in halves:
+            assert any(max(low, least) <= min(high, most) + 1e-9 for low, high in ranges)
         assert templates == {preset == "held_out"}
         assert preset == "held_out" or not nouns
         if preset == "held_out":
-            assert any(half < HALF["small"][0] - 1e-4 for half in halves)
+            assert any(most < HALF["small"][0] - 1e-4 for _, most in halves)
             assert not task.semantics.roles or nouns
     for preset in ("train", "physical"):
         assert all(held.allows(color, kind) for color, kind in shown[preset])  # type: ignore[misc]
@@ -134,10 +135,32 @@ def test_what_is_held_out_is_never_trained_on_and_is_drawn_in_the_test(name: str
     assert {color for color, _ in shown["held_out"]} >= set(held.colors)  # type: ignore[misc]
 
 
-def _half(values: object, thing: Thing) -> float:
-    """Return half an edge as the size words mean it."""
+def _halves(values: object, thing: Thing, peg_thickness: tuple[float, float]) -> tuple[float, float]:
+    """Return the least and the largest half an edge, as the size words mean it, that a thing of this size can have."""
     x, y, _ = values[f"{thing.name}.half_size"]  # type: ignore[index]
-    return {"cube": x, "cylinder": x, "ball": x / 1.1, "peg": y / 0.8}[thing.kind]
+    if thing.kind == "peg":
+        thin, thick = peg_thickness
+        return max(x / 5.0, y / thick), min(x / 4.4, y / thin)
+    half = {"cube": x, "cylinder": x, "ball": x / 1.1}[thing.kind]
+    return half, half
+
+
+def test_pegs_of_peg_upright_are_of_all_sizes_around_that_of_its_twin() -> None:
+    """ManiSkill's peg is 24 cm long, 5 cm thick, lies 51.5 to 71.5 cm ahead, up to 10 cm aside, and weighs 0.6 kg."""
+    task = load_task("peg_upright-v1")
+    draws = [task.draw(episode_seed("train", 3, k), preset="physical") for k in range(SEEDS)]
+    halves = [draw["target.half_size"] for draw in draws]
+    places = [draw["target.position"] for draw in draws]
+    masses = [draw["target.mass"] for draw in draws]
+    for values, low, high in (
+        ([half[0] for half in halves], 0.115, 0.125),  # type: ignore[index]
+        ([half[1] for half in halves], 0.024, 0.026),  # type: ignore[index]
+        ([place[0] for place in places], 0.515, 0.715),  # type: ignore[index]
+        ([place[1] for place in places], -0.1, 0.1),  # type: ignore[index]
+        (masses, 0.55, 0.65),
+    ):
+        assert min(sum(v < low for v in values), sum(v > high for v in values)) > 20  # type: ignore[operator]
+    assert any(half[0] > 0.115 and half[1] > 0.024 for half in halves)  # type: ignore[index,operator]
 
 
 @pytest.mark.parametrize("name", MEANT)

@@ -1,4 +1,4 @@
-"""Standing a peg up: take it across its axis, raise it, turn the hand about the fingers, set it down."""
+"""Standing a peg up: take it across its axis, raise it, draw it near while the hand turns it, set it down."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from tasks.scripted import moves
 PACE = 0.18
 """Largest rotation per step of the peg, rad: faster, and a heavy one slips."""
 
+LOW = 0.013
+"""Least height of the grasp above the table, m: the fingertips of a leaning hand stay clear of it."""
+
 SPACE = 0.02
 """Room kept between the lower end and the table while the peg is turned, m."""
+
+AWAY = 0.09
+"""How far the open hand backs away from the peg that stands, m."""
 
 
 def stand(state: State) -> Array:
@@ -21,12 +27,11 @@ def stand(state: State) -> Array:
     xp = array_namespace(state.q)
     reach, lying, there = _over(state)
     lift, turn = _raised(state)
-    held = _held(state)
-    # It stands: the hand lets go and stays where it is.
-    stands = parts.flag(peg_upright.success(state), state.q)
-    closed = parts.flag(there | held, state.q) * (1 - stands)
-    held, moves_on = held[:, None], (1 - stands)[:, None]
-    return moves.act(xp.where(held, lift, reach) * moves_on, xp.where(held, turn, lying) * moves_on, 1 - closed)
+    held, stands = pegs.held(state), peg_upright.success(state)
+    closed = parts.flag((there | held) & ~stands, state.q)
+    held, stands = held[:, None], stands[:, None]
+    move = xp.where(stands, _away(state), xp.where(held, lift, reach))
+    return moves.act(move, xp.where(stands, 0 * turn, xp.where(held, turn, lying)), 1 - closed)
 
 
 def _over(state: State) -> tuple[Array, Array, Array]:
@@ -34,22 +39,14 @@ def _over(state: State) -> tuple[Array, Array, Array]:
     xp = array_namespace(state.q)
     way, turn = parts.offset(state, "target"), pegs.across(state)
     beside = parts.length(way[:, :2])
+    down = way[:, 2] + xp.clip(LOW - state.half_sizes["target"][:, 2], 0.0, None)
     rise = 0.07 * xp.maximum(moves.share(beside, 0.004, 0.05), 0.6 * moves.share(xp.abs(turn[:, 2]), 0.1, 0.5))
-    there = (beside < 0.012) & (xp.abs(way[:, 2]) < 0.01)
-    return xp.concat([way[:, :2], way[:, 2:] + rise[:, None]], axis=-1), turn, there
-
-
-def _held(state: State) -> Array:
-    """Return whether the fingers are closed around the peg, (n,) bool; it may have slipped along its length."""
-    xp = array_namespace(state.q)
-    way, hand = parts.offset(state, "target"), to_matrix(state.tcp[:, 3:])
-    local = xp.abs(xp.sum(hand * way[:, :, None], axis=1))
-    inside = (local[:, 0] < 0.05) & (local[:, 1] < 0.012) & (local[:, 2] < 0.03)
-    return inside & (parts.spare(state, "target") < 0.006) & (state.contact > 1)
+    there = (beside < 0.012) & (xp.abs(down) < 0.005)
+    return xp.concat([way[:, :2], (down + rise)[:, None]], axis=-1), turn, there
 
 
 def _raised(state: State) -> tuple[Array, Array]:
-    """Return displacement and rotation (n, 3) that raise the held peg, turn it to the vertical and set it down."""
+    """Return displacement and rotation (n, 3) that raise the held peg, draw it near, erect it and set it down."""
     xp = array_namespace(state.q)
     half, steep = state.half_sizes["target"][:, 0], xp.abs(pegs.axis(state)[:, 2])
     lowest, turn = pegs.lowest(state), pegs.erect(state)
@@ -58,5 +55,14 @@ def _raised(state: State) -> tuple[Array, Array]:
     free = moves.share(lowest, 0.002 + 0.2 * need, 0.01 + 0.5 * need)
     up = (1 - upright) * xp.clip(SPACE + need - lowest, -0.02, 0.04)
     up = up + upright * xp.clip(-0.002 - lowest, -0.015, 0.02)
-    zero = xp.zeros_like(up)
-    return xp.stack([zero, zero, up], axis=-1), moves.shortened(turn, PACE) * xp.maximum(free, upright)[:, None]
+    off = (1 - upright) * moves.share(lowest, 0.002, 0.015)
+    return xp.concat([pegs.inward(state) * off[:, None], up[:, None]], axis=-1), (
+        moves.shortened(turn, PACE) * xp.maximum(free, upright)[:, None]
+    )
+
+
+def _away(state: State) -> Array:
+    """Return the displacement (n, 3) of the hand that lets go of the standing peg: it opens, then backs away."""
+    hand, local = to_matrix(state.tcp[:, 3:]), pegs.local(state)
+    back = (local[:, 2] - AWAY) * moves.share(parts.spare(state, "target"), 0.008, 0.02)
+    return 0.5 * (hand[:, :, 1] * local[:, 1:2] + hand[:, :, 2] * back[:, None])
