@@ -13,7 +13,7 @@ from sim.engine import Engine, Keeping, Values
 from sim.fixtures import region
 from sim.scene import Camera, Object, Scene, Value
 from sim.streams import uniforms
-from tasks.open_door import DOOR
+from tasks.doors import LOW
 from tasks.place_in_bin import BIN
 
 SCENE = Scene(
@@ -78,7 +78,7 @@ FURNISHED = Scene(
     cameras=SCENE.cameras,
     table_shape="plane",
     fixtures=(
-        DOOR,
+        LOW,
         replace(BIN, position=(0.45, 0.32)),
         region("goal", radius=0.05, position=(0.3, -0.35), color="green"),
     ),

@@ -11,7 +11,8 @@ from bench.engine_checks import Pair, below, largest
 from bench.engine_scene import FURNISHED, HOLD, furnish, host, repeated
 from sim.engine import Engine
 from sim.state import Array
-from tasks.open_door import OPEN, handle
+from tasks.doors import handle
+from tasks.open_door import OPEN
 
 APPROACH, CLOSE, PULL = 30, 6, 44
 """Control steps of a scripted opening of the door: to the handle, closing the fingers, pulling."""

@@ -48,7 +48,8 @@ class VariedTask(Task):
 
     def changes(self, seed: int) -> dict[str, Change]:
         """Return what the episode `seed` draws of the laws, by the scene's own paths."""
-        return {_own_path(self, path): change for path, change in drawn_changes(self.laws, seed).items()}
+        drawn = drawn_changes(self.laws, seed)
+        return {own: change for path, change in drawn.items() for own in _own_paths(self, path)}
 
     def draw(self, seed: int, *, preset: str = "train", visual: bool = True) -> dict[str, Value]:
         """Return the absolute values that the episode `seed` draws under `preset`, changed by the laws."""
@@ -84,8 +85,13 @@ def _usual_color(task: Task) -> dict[str, Value]:
     return {path: task.scene.nominal()[path]} if task.semantics is not None and task.semantics.roles else {}
 
 
-def _own_path(task: Task, path: str) -> str:
-    return f"{task.target}.{path.removeprefix('target.')}" if path.startswith("target.") else path
+def _own_paths(task: Task, path: str) -> list[str]:
+    """Return what a path is called in our scene; of a target that is a fixture, in all of which an episode has one."""
+    if not path.startswith("target."):
+        return [path]
+    fixtures = [fixture.name for fixture in task.scene.fixtures]
+    names = fixtures if task.target in fixtures else [task.target]
+    return [f"{name}.{path.removeprefix('target.')}" for name in names]
 
 
 def _where_drawn(semantics: Semantics, target: str, path: str, change: Change) -> bool:

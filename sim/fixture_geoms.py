@@ -91,4 +91,6 @@ class FixtureWriter:
             model.body_quat[body] = fixture_pose(name, values)[3:]
         for name, dof in self._dofs:
             model.dof_damping[dof] = values[f"{name}.damping"]
-            model.dof_frictionloss[dof] = values[f"{name}.resistance"]
+            # The solver has a row for every joint with friction: none for those that nobody can touch.
+            there = float(values[f"{name}.present"]) > 0.5
+            model.dof_frictionloss[dof] = values[f"{name}.resistance"] if there else 0.0

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Vec = tuple[float, ...]
 Shape = Literal["box", "cylinder", "sphere"]
+
+PARKED: Vec = (-5.0, -5.0, -5.0)
+"""Where fixtures stand that an episode does without, m, base frame: under the floor, out of every reach."""
 
 SHAPES: tuple[Shape, ...] = ("box", "cylinder", "sphere")
 """Shapes of objects and parts. `State.shapes` gives them as indices into this tuple."""
@@ -63,6 +66,8 @@ class Fixture:
     # False: it is drawn and touches nothing.
     solid: bool = True
     joint: Articulation | None = None
+    # Below 0.5 the episode does without it: it stands at PARKED.
+    present: float = 1.0
 
     def nominal(self) -> dict[str, float | str | Vec]:
         """Return its randomizable parameters by path, at their nominal values."""
@@ -71,6 +76,7 @@ class Fixture:
             f"{self.name}.yaw": self.yaw,
             f"{self.name}.color": self.color,
             f"{self.name}.shade": (1.0, 1.0, 1.0),
+            f"{self.name}.present": self.present,
         }
         if self.joint is not None:
             values |= {
@@ -78,6 +84,23 @@ class Fixture:
                 f"{self.name}.resistance": self.joint.resistance,
             }
         return values
+
+
+def mirrored(fixture: Fixture, name: str) -> Fixture:
+    """Return the mirror image of a fixture in the plane y = 0 of its frame: left and right are exchanged."""
+    parts = tuple(replace(part, position=_flipped(part.position)) for part in fixture.parts)
+    joint = fixture.joint
+    if joint is not None:
+        # An axis of rotation points the other way round in a mirror; one of sliding does not.
+        sign = -1.0 if joint.kind == "hinge" else 1.0
+        axis = tuple(sign * component for component in _flipped(joint.axis))
+        joint = replace(joint, axis=axis, position=_flipped(joint.position))
+    return replace(fixture, name=name, parts=parts, joint=joint)
+
+
+def _flipped(vector: Vec) -> Vec:
+    x, y, z = vector
+    return (x, -y, z)
 
 
 def region(name: str, *, radius: float, position: Vec, color: str | Vec) -> Fixture:
@@ -107,6 +130,8 @@ def open_box(name: str, *, inside: Vec, height: float, wall: float, position: Ve
 
 def fixture_pose(name: str, values: Mapping[str, Any]) -> tuple[float, ...]:
     """Return position (m, base frame) and quaternion (wxyz) of a fixture under absolute values."""
-    x, y = values[f"{name}.position"]
+    x, y, z = (*values[f"{name}.position"], values["table.height"])
+    if float(values[f"{name}.present"]) <= 0.5:
+        x, y, z = PARKED
     half = float(values[f"{name}.yaw"]) / 2
-    return (float(x), float(y), float(values["table.height"]), math.cos(half), 0.0, 0.0, math.sin(half))
+    return (float(x), float(y), float(z), math.cos(half), 0.0, 0.0, math.sin(half))

@@ -13,7 +13,7 @@ from sim.contacts import GEOM_TYPES, size_triple
 from sim.engine import Values
 from sim.errors import UserError, nearest, unknown
 from sim.fixture_geoms import fixture_geoms
-from sim.fixtures import SHAPES, Vec
+from sim.fixtures import PARKED, SHAPES, Vec
 from sim.mjcf import TABLE_CENTER, TABLE_HALF
 from sim.scene import Camera, Scene, Value, rgb
 from sim.textures import TEXTURES
@@ -61,10 +61,14 @@ class Look:
             color = self._object_color(fixture.name, values, own=part.color)
             self._model.geom_rgba[self._geoms[name], :3] = color
         for name, body in self._fixtures:
-            self._model.body_pos[body, :2] = self._vector(f"{name}.position", values)
-            self._model.body_pos[body, 2] = self._number("table.height", values)
-            half = self._number(f"{name}.yaw", values) / 2
-            self._model.body_quat[body] = math.cos(half), 0.0, 0.0, math.sin(half)
+            self._set_fixture(name, body, values)
+
+    def _set_fixture(self, name: str, body: int, values: Values) -> None:
+        """Set the pose of a fixture; one that the episode does without is far away."""
+        position = (*self._vector(f"{name}.position", values), self._number("table.height", values))
+        half = self._number(f"{name}.yaw", values) / 2
+        self._model.body_pos[body] = position if self._number(f"{name}.present", values) > 0.5 else PARKED
+        self._model.body_quat[body] = math.cos(half), 0.0, 0.0, math.sin(half)
 
     def _set_object(self, name: str, values: Values) -> None:
         """Set shape, size and colour of an object; one that the episode does without is not drawn."""

@@ -1,97 +1,66 @@
-"""open_door-v1: open the door of a small cabinet by its handle.
+"""open_door-v1: open a door by its handle.
 
 Goal: turn the door about its hinge, towards the robot.
-Start: arm near its home posture; a cabinet 15 cm high on the table, its closed door towards the robot; up to three
-    objects around it.
-Randomized: the laws of tasks/laws.py; the cabinet's place and turn, the hinge's damping and dry friction.
+Start: arm near its home posture; one of four closed doors: a cabinet 15 cm high in front of the robot, with a handle
+    that stands, or one 59 cm high at its right or left, with a handle that lies; up to three objects around it.
+Randomized: the laws of tasks/laws.py; which door, its place and turn, the hinge's damping and dry friction.
 Held out: the sentences marked so; purple and the other looks that tasks/semantics.py names for the objects around.
 Success: the hinge has turned by more than 0.3 rad.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from array_api_compat import array_namespace
 
-from sim.fixtures import Articulation, Fixture, Part
-from sim.rotations import to_matrix
-from sim.scene import Scene, Value
+from sim.scene import Camera, Scene, Value
 from sim.state import Array, State
-from tasks import parts
-from tasks.laws import CAMERAS, OTHERS, START_CLEARANCE, presets, slots
+from tasks import doors, parts
+from tasks.doors import DOORS, Door
+from tasks.laws import OTHERS, START_CLEARANCE, presets, slots
 from tasks.layout import Dice, Layout, Place
 from tasks.randomization import knobs
 from tasks.semantics import Semantics
 from tasks.task import Task, Terms, Twin
 
 OPEN = 0.3
-HINGE_X, HINGE_Y = 0.0, 0.125
-BAR_X, BAR_Y, BAR_Z = -0.055, -0.075, 0.125
-BAR_RADIUS = 0.008
-WOOD, METAL = (0.62, 0.47, 0.32), (0.75, 0.75, 0.78)
-DOOR = Fixture(
-    "door",
-    parts=(
-        Part("body", (0.045, 0.14, 0.065), (0.06, 0.0, 0.065), color=WOOD),
-        Part("left_post", (0.012, 0.008, 0.065), (0.0, 0.134, 0.065), color=WOOD),
-        Part("right_post", (0.012, 0.008, 0.065), (0.0, -0.134, 0.065), color=WOOD),
-        Part("leaf", (0.008, 0.122, 0.06), (0.0, 0.0, 0.066), moves=True),
-        Part("arm", (0.022, 0.006, 0.006), (-0.03, BAR_Y, 0.07), moves=True, color=METAL),
-        Part("bar", (BAR_RADIUS, BAR_RADIUS, 0.045), (BAR_X, BAR_Y, 0.108), shape="cylinder", moves=True, color=METAL),
-    ),
-    position=(0.62, 0.0),
-    color="blue",
-    joint=Articulation(
-        "hinge",
-        axis=(0.0, 0.0, -1.0),
-        position=(HINGE_X, HINGE_Y, 0.0),
-        limits=(0.0, 1.6),
-        mass=0.6,
-        damping=0.1,
-        resistance=0.1,
-    ),
+CAMERAS = (
+    ("near", Camera(position=(1.3, 0.0, 0.8), target=(0.46, 0.0, 0.18), fovy=50.0)),
+    ("high", Camera(position=(1.1, 0.0, 0.95), target=(0.48, 0.0, 0.15), fovy=53.13)),
 )
+"""Views that show the handles at both sides: those of the other tasks, drawn back and raised."""
 
-
-def handle_in_door(angle: Array) -> Array:
-    """Return where the bar is grasped in the cabinet's frame, (..., 3), with the door turned by `angle` (...), rad."""
-    xp = array_namespace(angle)
-    c, s = xp.cos(angle), -xp.sin(angle)
-    dx, dy = BAR_X - HINGE_X, BAR_Y - HINGE_Y
-    return xp.stack([HINGE_X + c * dx - s * dy, HINGE_Y + s * dx + c * dy, BAR_Z + 0 * angle], axis=-1)
-
-
-def handle(state: State) -> Array:
-    """Return where the handle's bar is grasped, (n, 3), base frame."""
-    xp = array_namespace(state.q)
-    pose, local = state.fixtures["door"], handle_in_door(state.joints["door"])
-    return pose[:, :3] + xp.sum(to_matrix(pose[:, 3:]) * local[:, None, :], axis=-1)
+NAMES = tuple(door.fixture.name for door in DOORS)
 
 
 def success(state: State) -> Array:
     """Return whether the door is open, (n,)."""
-    return state.joints["door"] > OPEN
+    return doors.view(state).angle > OPEN
 
 
-def _gap(state: State) -> Array:
-    """Return how much wider the fingers are open than the bar is thick, (n,), m."""
-    return state.opening - 2 * BAR_RADIUS
+def _gap(state: State, door: doors.View) -> Array:
+    """Return how much wider the fingers are open than what they close around, (n,), m."""
+    return state.opening - door.thickness
 
 
 def privileged(state: State) -> Array:
-    """Return the privileged observation (n, 23): hand, handle, the way the cabinet faces, the door's angle."""
+    """Return the privileged observation (n, 29): hand, handle, how the door stands, its kind, its angle."""
     xp = array_namespace(state.q)
-    turn = to_matrix(state.fixtures["door"][:, 3:])
-    angle = state.joints["door"][:, None]
+    door = doors.view(state)
+    ahead, way = doors.inward(door), doors.place(door) - state.tcp[:, :3]
+    turn = doors.heading(door) - parts.yaw(state)
     return parts.concat(
         parts.hand_features(state),
-        handle(state) - state.tcp[:, :3],
-        handle(state) - parts.ground(state),
-        turn[:, :2, 0],
-        angle,
-        xp.clip(angle / OPEN, 0.0, 1.0),
-        _gap(state)[:, None],
+        way,
+        xp.sum(way * ahead, axis=-1)[:, None],
+        (way[:, 1] * ahead[:, 0] - way[:, 0] * ahead[:, 1])[:, None],
+        doors.handle(state) - parts.ground(state),
+        ahead[:, :2],
+        xp.stack([xp.cos(turn), xp.sin(turn), door.side, door.lies, door.angle], axis=-1),
+        xp.clip(door.angle / OPEN, 0.0, 1.0)[:, None],
+        _gap(state, door)[:, None],
         xp.clip(state.contact[:, None] / 20.0, 0.0, 2.0),
         parts.flag(success(state), state.q)[:, None],
     )
@@ -100,25 +69,46 @@ def privileged(state: State) -> Array:
 def terms(state: State, action: Array, previous: Array) -> Terms:
     """Return the reward terms, each in [0, 1], (n,)."""
     xp = array_namespace(state.q)
-    distance = parts.length(handle(state) - state.tcp[:, :3])
+    door = doors.view(state)
+    distance = parts.length(doors.place(door) - state.tcp[:, :3])
     near = xp.exp(-((distance / 0.025) ** 2))
     done = parts.flag(success(state), state.q)
-    hold = near * xp.clip(1 - _gap(state) / 0.05, 0.0, 1.0)
+    hold = near * xp.clip(1 - _gap(state, door) / 0.05, 0.0, 1.0)
     return {
         "reach": xp.maximum(1 - xp.tanh(5 * distance), done),
         "reach_fine": xp.maximum(near, done),
         "close": xp.maximum(hold, done),
-        "open": xp.clip(state.joints["door"] / (OPEN + 0.1), 0.0, 1.0),
+        "open": xp.clip(door.angle / (OPEN + 0.1), 0.0, 1.0),
         "success": done,
         **parts.motion_terms(state, action, previous),
     }
 
 
 def arrange(dice: Dice, layout: Layout, places: Mapping[str, Place]) -> dict[str, Value]:
-    """Draw the cabinet's place and turn, and keep free what the door sweeps."""
+    """Draw which door is there, its place and turn, and keep free what it sweeps."""
+    door = dice.pick(DOORS)
+    place, yaw = (_beside if door.lies else _ahead)(dice, layout, door)
+    name = door.fixture.name
+    there: dict[str, Value] = {f"{other}.present": float(other == name) for other in NAMES}
+    return there | {f"{name}.position": place, f"{name}.yaw": yaw}
+
+
+def _ahead(dice: Dice, layout: Layout, door: Door) -> tuple[Place, float]:
+    """Put a low cabinet in front of the robot."""
     x, y = place = dice.inside(((0.58, -0.1), (0.66, 0.1)))
     layout.take((x - 0.06, y - 0.08), radius=0.22, to=(x - 0.06, y + 0.08))
-    return {"door.position": place, "door.yaw": dice.uniform(-0.35, 0.35)}
+    return place, dice.uniform(-0.35, 0.35)
+
+
+def _beside(dice: Dice, layout: Layout, door: Door) -> tuple[Place, float]:
+    """Put a tall door at the robot's side, the hinge towards the robot, so that the arm reaches its handle."""
+    x, y = dice.inside(((0.4, 0.22), (0.56, 0.36)))
+    y, yaw = door.side * y, door.side * dice.uniform(1.35, 1.95)
+    c, s = math.cos(yaw), math.sin(yaw)
+    place = (x - c * door.bar[0] + s * door.bar[1], y - s * door.bar[0] - c * door.bar[1])
+    # What the free end of the leaf and the arm that leads it need.
+    layout.take((x - 0.1, y), radius=0.2, to=(x + 0.1, y))
+    return place, yaw
 
 
 SEMANTICS = Semantics(
@@ -130,24 +120,29 @@ SEMANTICS = Semantics(
     templates={
         "open": "open the door",
         "pull": "pull the door open",
-        "handle": "open the cabinet by its handle",
+        "handle": "open the door by its handle",
         "grip": "take the handle and open the door",
-        "held_out_swing": "swing the cabinet open",
-        "held_out_let": "get the door of the box open",
+        "held_out_swing": "swing the door open",
+        "held_out_let": "get the door to stand open",
     },
     in_hosts={},
 )
 
 TASK = Task(
     id="open_door-v1",
-    summary="open the door of a small cabinet by its handle",
-    scene=Scene(objects=slots(), cameras=CAMERAS, table_shape="plane", fixtures=(DOOR,)),
-    presets=presets(
-        fixtures=("door",),
-        extra=knobs("door.damping *U(0.4, 2.5)", "door.resistance *U(0.2, 2)"),
-        looks=knobs("door.color =choice(red, green, blue, yellow, orange)"),
+    summary="open a low cabinet or a tall door by its handle",
+    scene=Scene(
+        objects=slots(),
+        cameras=CAMERAS,
+        table_shape="plane",
+        fixtures=tuple(door.fixture for door in DOORS),
     ),
-    horizon=60,
+    presets=presets(
+        fixtures=NAMES,
+        extra=knobs(*(f"{name}.{law}" for name in NAMES for law in ("damping *U(0.4, 2.5)", "resistance *U(0.2, 2)"))),
+        looks=knobs(*(f"{name}.color =choice(red, green, blue, yellow, orange)" for name in NAMES)),
+    ),
+    horizon=80,
     hold=5,
     privileged=privileged,
     terms=terms,
@@ -155,13 +150,7 @@ TASK = Task(
     success=success,
     templates=SEMANTICS.templates,
     target="door",
-    twins=(
-        Twin(
-            "robosuite",
-            "Door",
-            "Door is 58 cm high, at the robot's right, hinged on the other side, with a horizontal handle and no latch",
-        ),
-    ),
+    twins=(Twin("robosuite", "Door", "Door has one door, at the robot's right, that turns by 0.4 rad; no latch"),),
     semantics=SEMANTICS,
     clearance=START_CLEARANCE,
 )

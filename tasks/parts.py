@@ -89,6 +89,12 @@ def object_features(state: State, name: str) -> Array:
     return xp.concat(parts, axis=-1)
 
 
+def yaw(state: State) -> Array:
+    """Return the angle about z of the hand's x axis, (n,), rad."""
+    hand = to_matrix(state.tcp[:, 3:])
+    return array_namespace(state.q).atan2(hand[:, 1, 0], hand[:, 0, 0])
+
+
 def speed_features(state: State, name: str) -> Array:
     """Return the object's linear velocity, (n, 3), m/s."""
     return state.twists[name][:, :3]

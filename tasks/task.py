@@ -176,6 +176,9 @@ def _scene_data(scene: Scene) -> dict[str, Any]:
     data = asdict(scene)
     if not scene.fixtures:
         del data["fixtures"]
+    for fixture in data.get("fixtures", ()):
+        if fixture["present"] == 1.0:
+            del fixture["present"]
     if scene.table_shape == "box":
         del data["table_shape"]
     for item in data["objects"]:

@@ -10,7 +10,7 @@ from sim.conventions import CANONICAL
 from sim.episodes import Ids, Observation, PolicySpec
 from sim.rotations import to_matrix
 from sim.state import State
-from tasks import open_door, parts, peg_upright, pegs, place_in_bin
+from tasks import doors, parts, peg_upright, pegs, place_in_bin
 from tasks.scripted import grasp, load_script
 
 Script = Callable[[State], np.ndarray]
@@ -83,9 +83,9 @@ def hook_door() -> Script:
     def act(state: State) -> np.ndarray:
         nonlocal below
         hand, tcp = to_matrix(state.tcp[:, 3:])[0], state.tcp[0, :3]
-        yaw = to_matrix(state.fixtures["door"][:, 3:])[0]
+        yaw = to_matrix(state.fixtures["tall_right_door"][:, 3:])[0]
         outward, along = -yaw[:, 0], yaw[:, 1]
-        behind = open_door.handle(state)[0] - 0.038 * outward - [0, 0, 0.01]
+        behind = doors.handle(state)[0] - 0.038 * outward - [0, 0, 0.01]
         turn = np.cross(hand[:, 2], [0, 0, -1])
         lined = hand[:, 1] * np.sign(hand[:, 1] @ along)
         turn[2] += np.cross(lined, along)[2]

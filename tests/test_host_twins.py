@@ -11,7 +11,7 @@ from bench.record import judged
 from sim.rollouts import rollout
 from sim.rotations import to_matrix
 from sim.streams import episode_seed
-from tasks import open_door
+from tasks import doors
 from tasks.catalogue import load_task
 from tasks.env import make_env
 from tasks.grammar import denoted, read
@@ -184,7 +184,7 @@ def test_the_handle_of_robosuite_s_door_is_where_our_task_thinks_it_is(env):
         simulator.sim.forward()
         state = env._read(env._worlds[0])
         geom = simulator.sim.data.geom_xpos[simulator.sim.model.geom_name2id("Door_handle")]
-        np.testing.assert_allclose(open_door.handle(state)[0], geom - env._worlds[0]._scene.base, atol=1e-6)
-        assert float(state.joints["door"][0]) == pytest.approx(angle)
-        outward = -to_matrix(state.fixtures["door"][:, 3:])[0, :, 0]
+        np.testing.assert_allclose(doors.handle(state)[0], geom - env._worlds[0]._scene.base, atol=1e-6)
+        assert float(state.joints["tall_right_door"][0]) == pytest.approx(angle)
+        outward = -to_matrix(state.fixtures["tall_right_door"][:, 3:])[0, :, 0]
         assert outward[1] > 0.9, "the door lies at the robot's right and is pulled to its left"

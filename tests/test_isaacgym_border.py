@@ -100,6 +100,7 @@ def test_frictions_make_few_materials():
 @pytest.mark.parametrize(("yaw", "turned"), [(0.3, 0.3), (-3.0, -3.0), (4.0, 4.0 - 2 * np.pi), (-9.5, 4 * np.pi - 9.5)])
 def test_a_carriage_turns_less_than_a_full_turn(yaw, turned):
     scene = load_task("open_door-v1").scene
+    scene = replace(scene, fixtures=scene.fixtures[:1])
     ((x, y, z, angle),) = border.carriages(scene, scene.nominal() | {"door.yaw": yaw, "table.height": -0.1})
     assert (x, y, z) == pytest.approx((0.62, 0.0, -0.1), abs=1e-6)
     assert angle == pytest.approx(turned, abs=1e-5)

@@ -25,8 +25,8 @@ from sim.mjcf import build_spec
 from sim.mujoco_engine import MujocoEngine
 from sim.streams import episode_seed
 from tasks.catalogue import TASKS, load_task
+from tasks.doors import LOW, TALL
 from tasks.env import TaskEnv
-from tasks.open_door import DOOR
 from tasks.place_in_bin import BIN
 from tasks.things import HALF
 from tests.isaacgym_support import double_interpreter
@@ -193,7 +193,7 @@ def word(half: float) -> str:
 class TestFixtures:
     """URDF and MJCF describe the same thing; MuJoCo reads both."""
 
-    @pytest.mark.parametrize(("fixture", "angle"), [(DOOR, 0.0), (DOOR, 0.9), (DRAWER, 0.1), (BIN, 0.0)])
+    @pytest.mark.parametrize(("fixture", "angle"), [(LOW, 0.0), (LOW, 0.9), (TALL, 0.5), (DRAWER, 0.1), (BIN, 0.0)])
     def test_shapes_lie_where_mujocos_do(self, fixture, angle):
         scene = replace(load_task("open_door-v1").scene, fixtures=(fixture,), objects=())
         ours, place = build_spec(scene).compile(), (0.6, -0.1, scene.table_height, 0.4)
@@ -206,7 +206,7 @@ class TestFixtures:
             found += shapes(spec.compile(), joints, place=None if fixture.joint else place)
         np.testing.assert_allclose(sorted(found), sorted(expected), atol=2e-6)
 
-    @pytest.mark.parametrize("fixture", [DOOR, DRAWER])
+    @pytest.mark.parametrize("fixture", [LOW, TALL, DRAWER])
     def test_what_moves_is_as_heavy_as_in_mujoco(self, fixture):
         scene = replace(load_task("open_door-v1").scene, fixtures=(fixture,), objects=())
         model = build_spec(scene).compile()
@@ -235,7 +235,7 @@ class TestFixtures:
         data.qpos[:7] = scene.home
         data.ctrl[:7] = scene.home
         data.qvel[dof] = speed = 1.5
-        inertia, dt, angle = joint_inertia(DOOR), scene.timestep, 0.0
+        inertia, dt, angle = joint_inertia(LOW), scene.timestep, 0.0
         for step in range(100):
             mujoco.mj_step(model, data)
             arguments = [np.array([x]) for x in (speed, damping, dry, inertia)]
@@ -245,7 +245,7 @@ class TestFixtures:
         assert speed >= 0
 
     def test_dry_friction_holds_against_less_and_yields_to_more(self):
-        one, inertia, dt = np.ones(1), joint_inertia(DOOR), 0.005
+        one, inertia, dt = np.ones(1), joint_inertia(LOW), 0.005
 
         def pushed(torque: float) -> float:
             speed = np.zeros(1)

@@ -7,11 +7,11 @@ import pytest
 
 from sim.engine import make_engine
 from sim.errors import UserError
-from sim.fixtures import SHAPES
+from sim.fixtures import SHAPES, mirrored
 from sim.renderer import Renderer
-from sim.scene import Value
+from sim.scene import Scene, Value
 from sim.streams import episode_seed, generator
-from tasks import open_door, place_in_bin
+from tasks import doors, open_door, place_in_bin
 from tasks.catalogue import load_task
 from tasks.env import make_env
 
@@ -122,7 +122,7 @@ def pulled(n: int) -> tuple[np.ndarray, np.ndarray]:
     env.reset(np.arange(n), [0] * n)
     for step in range(env.spec.horizon):
         state = env.engine.state()
-        way = open_door.handle(state) - state.tcp[:, :3]
+        way = doors.handle(state) - state.tcp[:, :3]
         beside = np.linalg.norm(way[:, :2], axis=1) > 0.012
         way[:, 2] += np.where(beside, 0.08, 0.0)
         action = np.tile(HOLD, (n, 1))
@@ -130,7 +130,7 @@ def pulled(n: int) -> tuple[np.ndarray, np.ndarray]:
         if step > 30:
             action[:, 6] = 0.0
         if step > 36:
-            action[:, :3] = np.clip(open_door.handle(state) - state.tcp[:, :3], -0.02, 0.02)
+            action[:, :3] = np.clip(doors.handle(state) - state.tcp[:, :3], -0.02, 0.02)
             action[:, 0] -= 0.02
         result = env.step(action)
     angle = env.engine.state().joints["door"]
@@ -144,26 +144,71 @@ def test_a_hand_that_pulls_the_handle_opens_the_door() -> None:
     assert success[0]
 
 
-def test_the_handle_turns_with_the_door() -> None:
-    """The task's own geometry agrees with the engine's: a rotated door has its bar where `handle` says."""
+@pytest.mark.parametrize("door", doors.DOORS, ids=lambda door: door.fixture.name)
+def test_the_handle_turns_with_the_door(door: doors.Door) -> None:
+    """The task's own geometry agrees with the engine's: a turned door has its bar where `handle` says."""
     import mujoco
 
     from sim.mjcf import build_spec
 
-    scene = open_door.TASK.scene
+    scene, name = open_door.TASK.scene, door.fixture.name
     engine = make_engine("mujoco", scene, n=1)
-    engine.reset(np.arange(1), [scene.nominal() | {"door.yaw": 0.3, "door.position": (0.6, 0.05)}])
-    engine._state[0, 1 + engine._joints["door"]] = 0.7
+    there = {f"{other}.present": float(other == name) for other in open_door.NAMES}
+    engine.reset(np.arange(1), [scene.nominal() | there | {f"{name}.yaw": 0.3, f"{name}.position": (0.6, 0.05)}])
+    engine._state[0, 1 + engine._joints[name]] = 0.7
     state = engine.state()
     engine.close()
     model = build_spec(scene).compile()
     data = mujoco.MjData(model)
-    body = model.body("door").id
-    model.body_pos[body], model.body_quat[body] = state.fixtures["door"][0, :3], state.fixtures["door"][0, 3:]
-    data.qpos[model.joint("door").qposadr[0]] = state.joints["door"][0]
+    body = model.body(name).id
+    model.body_pos[body], model.body_quat[body] = state.fixtures[name][0, :3], state.fixtures[name][0, 3:]
+    data.qpos[model.joint(name).qposadr[0]] = state.joints[name][0]
     mujoco.mj_kinematics(model, data)
-    bar = data.geom("door_bar").xpos
-    np.testing.assert_allclose(open_door.handle(state)[0, :2], bar[:2], atol=1e-9)
+    bar = data.geom(f"{name}_bar")
+    np.testing.assert_allclose(doors.handle(state)[0, :2], bar.xpos[:2], atol=1e-9)
+    np.testing.assert_allclose(doors.inward(doors.view(state))[0], bar.xmat.reshape(3, 3)[:, 0], atol=1e-9)
+    assert open_door.success(state)[0]
+
+
+@pytest.mark.parametrize("door", doors.DOORS, ids=lambda door: door.fixture.name)
+def test_a_door_that_is_led_by_its_handle_comes_towards_the_robot(door: doors.Door) -> None:
+    """Where it is put for an episode, opening brings the handle nearer to the plane that the robot stands on."""
+    scene, name = open_door.TASK.scene, door.fixture.name
+    seeds = (episode_seed("train", 2, i) for i in range(60))
+    draws = (scene.nominal() | open_door.TASK.draw(seed, preset="physical", visual=False) for seed in seeds)
+    values = next(draw for draw in draws if draw[f"{name}.present"] == 1.0)
+    engine = make_engine("mujoco", scene, n=1)
+    engine.reset(np.arange(1), [values])
+    closed = doors.handle(engine.state())[0]
+    engine._state[0, 1 + engine._joints[name]] = 0.4
+    opened = doors.handle(engine.state())[0]
+    engine.close()
+    assert np.linalg.norm(opened[:2]) < np.linalg.norm(closed[:2]) - 0.02
+
+
+def test_the_mirror_image_of_a_fixture_is_its_own_inverse() -> None:
+    again = mirrored(mirrored(doors.TALL, "image"), doors.TALL.name)
+    assert again == doors.TALL
+    image = mirrored(doors.TALL, "image")
+    assert {part.position[1] for part in image.parts} == {-part.position[1] for part in doors.TALL.parts}
+
+
+def test_a_fixture_that_is_absent_touches_nothing_and_is_not_seen(renderer) -> None:
+    held_still = {"bin.position": (0.5, -0.2), "target.position": (0.5, -0.2), "target.half_size": (0.02, 0.02, 0.02)}
+    heights = []
+    for present in (1.0, 0.0):
+        engine = make_engine("mujoco", SCENE, n=1)
+        engine.reset(np.arange(1), [NOMINAL | held_still | {"bin.present": present}])
+        engine._state[0, 1 + 9 : 1 + 12] = 0.5, -0.2, 0.1
+        for _ in range(40):
+            state = engine.step(HOLD[None])
+        engine.close()
+        heights.append(float(state.poses["target"][0, 2] - state.table[0]))
+    assert heights[0] > heights[1] + 0.003, "the bin's floor is above the table"
+    assert state.fixtures["bin"][0, 2] < -2
+    empty = frame(renderer, bin__present=0.0)
+    assert (empty != frame(renderer)).any()
+    assert np.array_equal(empty, frame(renderer, bin__present=0.0, bin__position=(0.6, 0.1)))
 
 
 def test_what_scenes_did_not_always_have_leaves_old_digests_alone() -> None:
@@ -198,6 +243,12 @@ def test_presence_shape_and_fixtures_show_and_are_forgotten(renderer) -> None:
     assert np.array_equal(frame(renderer), empty)
 
 
+def opened_door(positions: np.ndarray, scene: Scene) -> np.ndarray:
+    """Return the positions with the first fixture's joint, behind which those of the others come, turned by 1 rad."""
+    positions[-len(scene.fixtures)] = 1.0
+    return positions
+
+
 def test_a_fixture_is_an_instance_of_its_own_with_its_moving_part() -> None:
     from sim.annotations import AnnotatedRenderer
     from sim.instances import ROBOT, instance_names
@@ -212,7 +263,7 @@ def test_a_fixture_is_an_instance_of_its_own_with_its_moving_part() -> None:
     with made as renderer:
         renderer.render(start_positions(scene, values), values)
         closed = renderer.annotations().instances
-        renderer.render(np.append(start_positions(scene, values)[:-1], 1.0), values)
+        renderer.render(opened_door(start_positions(scene, values), scene), values)
         opened = renderer.annotations().instances
     door = instance_names(scene)["door"]
     assert ((opened == door) & (closed != door)).sum() > 30

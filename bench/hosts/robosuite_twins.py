@@ -9,8 +9,7 @@ import numpy as np
 from bench.hosts.robosuite_design import Design, Fixed, Item, Vector
 from bench.hosts.robosuite_world import ADAPTERS, SURROUNDINGS, RobosuiteWorld, body_knobs
 from bench.hosts.views import View
-from sim.rotations import from_axis_angle, rotate
-from tasks import open_door
+from sim.rotations import from_axis_angle
 
 TABLE = 0.8
 """Height of the table top of robosuite's table arena, m."""
@@ -79,24 +78,24 @@ class RobosuitePickPlaceCan(RobosuiteWorld):
     horizon = 160
 
 
-HANDLE = np.array([0.075, -0.10, 0.0])
-"""Middle of the handle in the frame of its holder, m (door.xml)."""
+DOOR = "tall_right_door"
+"""The door of our task that has the measures of robosuite's."""
+
+MIDDLE = np.array([0.3, 0.0, -0.3])
+"""Foot of the leaf's middle in the frame of the door's frame, m: x from post to post, z up (door.xml)."""
 
 
 def _door(env: Any, base: Vector) -> Fixed:
-    """Return the fixture "door": its frame is put where our own door would have its handle at the host's.
-
-    Ours has its hinge on the other side, so only the handle and the side from which it is pulled agree.
-    """
+    """Return the door as our fixture of the same measures: its frame and its hinge's angle."""
     data = env.sim.data
-    angle = float(data.qpos[env.hinge_qpos_addr])
-    holder = env.object_body_ids["latch"]
-    handle = data.body_xpos[holder] + data.body_xmat[holder].reshape(3, 3) @ HANDLE - base
-    outward = -data.body_xmat[env.object_body_ids["frame"]].reshape(3, 3)[:, 1]
-    yaw = float(np.arctan2(-outward[1], -outward[0]))
+    frame = env.object_body_ids["frame"]
+    rotation = data.body_xmat[frame].reshape(3, 3)
+    place = data.body_xpos[frame] + rotation @ MIDDLE - base
+    # Its x runs from the free end to the hinge, ours into the cabinet with the free end at the left.
+    yaw = float(np.arctan2(rotation[1, 1], rotation[0, 1]))
     quaternion = np.asarray(from_axis_angle(np.array([0.0, 0.0, yaw])))
-    place = handle - np.asarray(rotate(quaternion, open_door.handle_in_door(np.array(angle))))
-    return Fixed({"door": np.concatenate([place, quaternion])}, joints={"door": angle})
+    angle = float(data.qpos[env.hinge_qpos_addr])
+    return Fixed({DOOR: np.concatenate([place, quaternion])}, joints={DOOR: angle})
 
 
 class RobosuiteDoor(RobosuiteWorld):
@@ -106,7 +105,7 @@ class RobosuiteDoor(RobosuiteWorld):
         "Door",
         {},
         table=TABLE,
-        view=View((1.16, -0.14, 0.68), (0.44, -0.14, 0.1), 45.0),
+        view=View((1.3, 0.0, 0.688), (0.46, 0.0, 0.068), 50.0),
         options={"use_latch": False},
         fixed=_door,
         door=lambda env: env.door,
@@ -115,9 +114,9 @@ class RobosuiteDoor(RobosuiteWorld):
         *ADAPTERS,
         TABLE_FRAME,
         "rows_top_first: OpenGL rows flipped",
-        "camera: agentview moved 14 cm to the robot's right: the host's own hardly shows the handle",
+        "camera: agentview where our task has its own: the host's hardly shows the handle",
         "use_latch: False, the version of Door without a lever to press",
-        "door_frame: put so that handle and side of pull are the host's; the hinge is on the other side",
+        "door: the fixture tall_right_door, whose frame lies under the middle of the host's leaf",
     )
     knobs = (TEXTURED - {"others.count"}) | {"door.position"}
     horizon = 80

@@ -13,7 +13,7 @@ from bench.hosts.others import OTHERS
 from sim.fixtures import SHAPES
 from sim.scene import Value
 from sim.state import State
-from tasks import open_door
+from tasks import doors
 from tasks.task import Task
 
 PARTS = ("poses", "twists", "half_sizes", "shapes", "present")
@@ -53,7 +53,7 @@ def grasped(task: Task, state: State) -> NDArray[np.float64]:
     """Return where the task's target is grasped, (n, 3), m, base frame: an object's centre, a fixture's handle."""
     if task.target in state.poses:
         return np.asarray(state.poses[task.target])[:, :3]
-    return np.asarray(open_door.handle(state))
+    return np.asarray(doors.handle(state))
 
 
 def without_others(state: State) -> State:

@@ -22,7 +22,7 @@ class World(Protocol):
     """One environment of another simulator, spoken to in canonical terms.
 
     Objects stand in the state under the role that they play in our task ("target", "base"), what else there is as
-    "other1" and so on; fixtures and joints under the names of the task ("goal", "bin", "door").
+    "other1" and so on; fixtures and joints under the names of the task ("goal", "bin", "tall_right_door").
     """
 
     # Physics engine and version.
