@@ -9,7 +9,7 @@ import mujoco
 
 from sim.contacts import GEOM_TYPES, HAND, OBJECT, SOLIMP, SOLREF, TABLE, size_triple
 from sim.engine import Values
-from sim.fixtures import Fixture, Part, fixture_pose
+from sim.fixtures import Fixture, Part, fixture_pose, is_present
 from sim.scene import Scene
 
 MOVING = "_moving"
@@ -92,5 +92,4 @@ class FixtureWriter:
         for name, dof in self._dofs:
             model.dof_damping[dof] = values[f"{name}.damping"]
             # The solver has a row for every joint with friction: none for those that nobody can touch.
-            there = float(values[f"{name}.present"]) > 0.5
-            model.dof_frictionloss[dof] = values[f"{name}.resistance"] if there else 0.0
+            model.dof_frictionloss[dof] = values[f"{name}.resistance"] if is_present(name, values) else 0.0

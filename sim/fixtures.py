@@ -128,10 +128,16 @@ def open_box(name: str, *, inside: Vec, height: float, wall: float, position: Ve
     return Fixture(name, parts, position, color=color)
 
 
+def is_present(name: str, values: Mapping[str, Any]) -> bool:
+    """Return whether the episode has a fixture, under absolute values."""
+    return float(values[f"{name}.present"]) > 0.5
+
+
 def fixture_pose(name: str, values: Mapping[str, Any]) -> tuple[float, ...]:
     """Return position (m, base frame) and quaternion (wxyz) of a fixture under absolute values."""
-    x, y, z = (*values[f"{name}.position"], values["table.height"])
-    if float(values[f"{name}.present"]) <= 0.5:
+    x, y = values[f"{name}.position"]
+    z = values["table.height"]
+    if not is_present(name, values):
         x, y, z = PARKED
     half = float(values[f"{name}.yaw"]) / 2
     return (float(x), float(y), float(z), math.cos(half), 0.0, 0.0, math.sin(half))

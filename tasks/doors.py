@@ -7,7 +7,7 @@ closed fingers hook. Lengths in m; a fixture's frame has x into the cabinet, y t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from array_api_compat import array_namespace
 
@@ -99,7 +99,7 @@ class Door:
 
 DOORS = (
     Door(LOW, (-0.055, -0.075, 0.125), thickness=0.016, lies=False),
-    Door(mirrored(LOW, "right_door"), (-0.055, 0.075, 0.125), thickness=0.016, lies=False),
+    Door(replace(mirrored(LOW, "right_door"), present=0.0), (-0.055, 0.075, 0.125), thickness=0.016, lies=False),
     Door(TALL, (-0.1, -0.1, 0.275), thickness=0.0, lies=True),
     Door(mirrored(TALL, "tall_right_door"), (-0.1, 0.1, 0.275), thickness=0.0, lies=True),
 )

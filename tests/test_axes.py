@@ -174,6 +174,21 @@ def test_targets_outside_the_field_are_clear_of_other_things():
         env.close()
 
 
+def test_a_law_for_the_target_holds_for_whichever_door_is_there():
+    task = load_task("open_door-v1")
+    doors = [fixture.name for fixture in task.scene.fixtures]
+    env, seen = OwnEnv(task, image_size=32), set()
+    env.vary(knobs("target.color =choice(green)", "target.damping *U(2, 3)"))
+    for seed in SEEDS:
+        values = task.scene.nominal() | env.task.draw(seed, preset=nominal_preset(task))
+        (there,) = [name for name in doors if values[f"{name}.present"] > 0.5]
+        seen.add(there)
+        assert values[f"{there}.color"] == "green"
+        assert values[f"{there}.damping"] >= 2 * task.scene.nominal()[f"{there}.damping"]
+    env.close()
+    assert seen == set(doors)
+
+
 def _episode(env, chosen, seed=SEEDS[0]):
     env.vary(chosen)
     return next(rollout(env, RandomPolicy(0), [seed]))

@@ -119,4 +119,3 @@ class RobosuiteDoor(RobosuiteWorld):
         "door: the fixture tall_right_door, whose frame lies under the middle of the host's leaf",
     )
     knobs = (TEXTURED - {"others.count"}) | {"door.position"}
-    horizon = 80
