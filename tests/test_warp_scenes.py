@@ -202,10 +202,10 @@ SLIDING = ("push_cube-v1", "pull_cube-v1")
 """Tasks in which MuJoCo leaves its own path: shaken by 1e-7 rad, most pushes are centimetres apart after 100 steps."""
 
 
-STEPS = {"open_door-v1": 40}
+STEPS = {"open_door-v1": 30}
 """Control steps over which a task is compared where it is not 100.
 
-Of the round handle between flat pads MuJoCo finds one or three contacts from grip to grip, MuJoCo Warp one; once the
+Of a low cabinet's round handle between flat pads MuJoCo finds one or three contacts from grip to grip, MuJoCo Warp one; once the
 fingers slip along it, each engine goes its own way. The door is open in both.
 """
 
