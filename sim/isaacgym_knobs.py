@@ -24,6 +24,7 @@ SET_HERE = (
     "robot.stiffness",
     "robot.joint_damping",
     "gripper.friction",
+    "gripper.opening",
     "table.friction",
     "table.height",
     "*.position",

@@ -180,9 +180,10 @@ def inertia(item: Object) -> tuple[float, float, float]:
 
 
 def start_positions(scene: Scene, values: Mapping[str, Value]) -> NDArray[np.float64]:
-    """Return qpos (nq,) of the start that `values` describe: arm, open fingers, objects at rest, joints closed."""
+    """Return qpos (nq,) of the start that `values` describe: arm, fingers, objects at rest, joints closed."""
     table = number(values["table.height"])
-    parts: list[Sequence[float]] = [vector(values["robot.q"]), FINGERS_OPEN]
+    opening = min(max(number(values["gripper.opening"]), 0.0), 1.0)
+    parts: list[Sequence[float]] = [vector(values["robot.q"]), [opening * finger for finger in FINGERS_OPEN]]
     for i, item in enumerate(scene.objects):
         x, y = vector(values[f"{item.name}.position"])
         half_yaw = number(values[f"{item.name}.yaw"]) / 2

@@ -90,6 +90,8 @@ class Scene:
             "robot.stiffness": 1.0,
             "robot.joint_damping": 0.0,
             "gripper.friction": 1.5,
+            # How far the gripper is open when an episode begins, 0 to 1.
+            "gripper.opening": 1.0,
             # Factors on time constant and damping ratio of all contacts: above 1 softer, below 1 bouncier.
             "contact.softness": 1.0,
             "contact.damping": 1.0,
