@@ -9,7 +9,7 @@ import mujoco
 
 from sim.contacts import GEOM_TYPES, HAND, OBJECT, SOLIMP, SOLREF, TABLE, size_triple
 from sim.engine import Values
-from sim.fixtures import Fixture, Part, fixture_pose, is_present
+from sim.fixtures import Fixture, Part, fixture_pose, is_present, sized_parts
 from sim.scene import Scene
 
 MOVING = "_moving"
@@ -76,19 +76,34 @@ def fixture_geoms(scene: Scene) -> Iterator[tuple[Fixture, Part, str]]:
             yield fixture, part, geom_name(fixture, part)
 
 
+def write_size(model: mujoco.MjModel, fixture: Fixture, values: Values) -> None:
+    """Give the parts of a fixture the size that `values` have, with the bounds that the collision phases read."""
+    size = values[f"{fixture.name}.size"]
+    assert isinstance(size, tuple | list)
+    for part in sized_parts(fixture, size):
+        geom = model.geom(geom_name(fixture, part)).id
+        model.geom_size[geom] = size_triple(part.shape, part.half_size)
+        model.geom_pos[geom] = part.position
+        model.geom_rbound[geom] = math.hypot(*part.half_size)
+        model.geom_aabb[geom, 3:] = part.half_size
+
+
 class FixtureWriter:
     """Puts the fixtures of one world where its values say."""
 
     def __init__(self, model: mujoco.MjModel, scene: Scene) -> None:
         """Look up the model's ids once."""
         self._bodies = [(fixture.name, model.body(fixture.name).id) for fixture in scene.fixtures]
+        self._sized = [fixture for fixture in scene.fixtures if fixture.size is not None]
         self._dofs = [(f.name, int(model.joint(f.name).dofadr[0])) for f in scene.fixtures if f.joint is not None]
 
     def write(self, model: mujoco.MjModel, values: Values) -> None:
-        """Set poses, and damping and dry friction of joints."""
+        """Set poses and sizes, and damping and dry friction of joints."""
         for name, body in self._bodies:
             model.body_pos[body] = fixture_pose(name, values)[:3]
             model.body_quat[body] = fixture_pose(name, values)[3:]
+        for fixture in self._sized:
+            write_size(model, fixture, values)
         for name, dof in self._dofs:
             model.dof_damping[dof] = values[f"{name}.damping"]
             # The solver has a row for every joint with friction: none for those that nobody can touch.

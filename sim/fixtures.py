@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from sim.errors import UserError
 
 Vec = tuple[float, ...]
 Shape = Literal["box", "cylinder", "sphere"]
@@ -32,6 +34,9 @@ class Part:
     moves: bool = False
     # RGB of its own; None takes the fixture's colour.
     color: Vec | None = None
+    # How far half extents and position go with the fixture's `size`, component by component, m per m.
+    grows: Vec = (0.0, 0.0, 0.0)
+    shifts: Vec = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class Fixture:
     # False: it is drawn and touches nothing.
     solid: bool = True
     joint: Articulation | None = None
+    # Half extents of what it holds (x, y, z), m, which episodes may draw; None: its parts are as they are.
+    size: Vec | None = None
     # Below 0.5 the episode does without it: it stands at PARKED.
     present: float = 1.0
 
@@ -78,6 +85,8 @@ class Fixture:
             f"{self.name}.shade": (1.0, 1.0, 1.0),
             f"{self.name}.present": self.present,
         }
+        if self.size is not None:
+            values[f"{self.name}.size"] = self.size
         if self.joint is not None:
             values |= {
                 f"{self.name}.damping": self.joint.damping,
@@ -88,7 +97,9 @@ class Fixture:
 
 def mirrored(fixture: Fixture, name: str) -> Fixture:
     """Return the mirror image of a fixture in the plane y = 0 of its frame: left and right are exchanged."""
-    parts = tuple(replace(part, position=_flipped(part.position)) for part in fixture.parts)
+    parts = tuple(
+        replace(part, position=_flipped(part.position), shifts=_flipped(part.shifts)) for part in fixture.parts
+    )
     joint = fixture.joint
     if joint is not None:
         # An axis of rotation points the other way round in a mirror; one of sliding does not.
@@ -115,17 +126,41 @@ def region(name: str, *, radius: float, position: Vec, color: str | Vec) -> Fixt
 
 
 def open_box(name: str, *, inside: Vec, height: float, wall: float, position: Vec, color: str | Vec) -> Fixture:
-    """Return a bin: a floor and four walls. `inside` (x, y) are half extents; `height` of the walls and `wall`, m."""
+    """Return a bin: a floor and four walls. `inside` (x, y) are half extents; `height` of the walls and `wall`, m.
+
+    Its size are the half extents of the inside and half the height.
+    """
     x, y = inside
     half, side = wall / 2, height / 2
     parts = (
-        Part("floor", (x + wall, y + wall, half), (0.0, 0.0, half)),
-        Part("front", (half, y + wall, side), (x + half, 0.0, side)),
-        Part("back", (half, y + wall, side), (-x - half, 0.0, side)),
-        Part("left", (x, half, side), (0.0, y + half, side)),
-        Part("right", (x, half, side), (0.0, -y - half, side)),
+        Part("floor", (x + wall, y + wall, half), (0.0, 0.0, half), grows=(1.0, 1.0, 0.0)),
+        Part("front", (half, y + wall, side), (x + half, 0.0, side), grows=(0.0, 1.0, 1.0), shifts=(1.0, 0.0, 1.0)),
+        Part("back", (half, y + wall, side), (-x - half, 0.0, side), grows=(0.0, 1.0, 1.0), shifts=(-1.0, 0.0, 1.0)),
+        Part("left", (x, half, side), (0.0, y + half, side), grows=(1.0, 0.0, 1.0), shifts=(0.0, 1.0, 1.0)),
+        Part("right", (x, half, side), (0.0, -y - half, side), grows=(1.0, 0.0, 1.0), shifts=(0.0, -1.0, 1.0)),
     )
-    return Fixture(name, parts, position, color=color)
+    return Fixture(name, parts, position, color=color, size=(x, y, side))
+
+
+def sized_parts(fixture: Fixture, size: Sequence[float]) -> tuple[Part, ...]:
+    """Return the parts of a fixture that has a size, as they are where it is `size` (3,), m."""
+    assert fixture.size is not None
+    if len(size) != 3 or not all(math.isfinite(x) and x > 0 for x in size):
+        raise UserError(f"{fixture.name}.size = {size!r} is not allowed: it must be three lengths above 0, m.")
+    more = [new - old for new, old in zip(size, fixture.size, strict=True)]
+
+    def moved(start: Vec, share: Vec) -> Vec:
+        return tuple(x + k * d for x, k, d in zip(start, share, more, strict=True))
+
+    return tuple(
+        replace(part, half_size=moved(part.half_size, part.grows), position=moved(part.position, part.shifts))
+        for part in fixture.parts
+    )
+
+
+def is_present(name: str, values: Mapping[str, Any]) -> bool:
+    """Return whether the episode has a fixture, under absolute values."""
+    return float(values[f"{name}.present"]) > 0.5
 
 
 def is_present(name: str, values: Mapping[str, Any]) -> bool:

@@ -89,6 +89,7 @@ class IsaacGymEngine:
         ids = np.asarray(ids, dtype=np.intp)
         for chosen in values:
             knobs.refuse_what_cannot_vary(self.scene, chosen)
+            knobs.refuse_other_sizes(self.scene, chosen)
         sound = {int(world): self._sound(chosen) for world, chosen in zip(ids, values, strict=True)}
         if self._stock is None:
             self._stock = stock = Stock(self.scene, self._samples, sound, n=self.n)
@@ -190,8 +191,9 @@ class IsaacGymEngine:
         return self._mirror.positions()
 
     def fixed_values(self, world: int, values: Values) -> Values:
-        """Return the sizes and masses that `world` has for what `values` ask for; empty before the first reset."""
-        return {} if self._stock is None else self._stock.settled(world, values)
+        """Return the sizes and masses that `world` has for what `values` ask for; bodies from the first reset on."""
+        bodies = {} if self._stock is None else self._stock.settled(world, values)
+        return bodies | knobs.nominal_sizes(self.scene)
 
     def where(self) -> dict[str, NDArray[np.float32]]:
         """Return where the physics itself has tables, fixtures and waiting bodies, for checks: `Worlds.where`."""

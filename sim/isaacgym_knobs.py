@@ -14,8 +14,11 @@ from sim.engine import Values
 from sim.errors import UserError
 from sim.scene import Scene
 
-STOCKED = ("*.half_size", "*.mass")
-"""Parameters of objects that Isaac Gym fixes when it creates a body: an episode takes the nearest one in stock."""
+STOCKED = ("*.half_size", "*.mass", "*.size")
+"""Parameters that Isaac Gym fixes when it creates a body: an episode takes the nearest one in stock.
+
+Of a fixture there is one, of its nominal size.
+"""
 
 SET_HERE = (
     "robot.q",
@@ -75,6 +78,21 @@ def refuse_what_cannot_vary(scene: Scene, values: Values) -> None:
             raise UserError(
                 f"The Isaac Gym engine cannot vary {path}: it is {nominal} here, and {values[path]} was asked for. "
                 "Leave that knob out of the randomization preset, or use --engine mujoco."
+            )
+
+
+def nominal_sizes(scene: Scene) -> dict[str, Any]:
+    """Return the sizes of the fixtures that have one, by path: the only ones that this engine builds."""
+    return {f"{fixture.name}.size": fixture.size for fixture in scene.fixtures if fixture.size is not None}
+
+
+def refuse_other_sizes(scene: Scene, values: Values) -> None:
+    """Refuse a fixture of another size than the nominal one."""
+    for path, size in nominal_sizes(scene).items():
+        if path in values and not same(values[path], size):
+            raise UserError(
+                f"The Isaac Gym engine builds every fixture in one size: {path} is {size} m here, and {values[path]} "
+                "was asked for. Take engine.fixed_values(world, values) over into the draw, or use --engine mujoco."
             )
 
 

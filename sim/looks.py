@@ -12,7 +12,7 @@ from sim.appearance import HIDDEN, LIGHTS, SURFACES, TABLE_FRONT, VISIBLE
 from sim.contacts import GEOM_TYPES, size_triple
 from sim.engine import Values
 from sim.errors import UserError, nearest, unknown
-from sim.fixture_geoms import fixture_geoms
+from sim.fixture_geoms import fixture_geoms, write_size
 from sim.fixtures import PARKED, SHAPES, Vec
 from sim.mjcf import TABLE_CENTER, TABLE_HALF
 from sim.scene import Camera, Scene, Value, rgb
@@ -41,6 +41,7 @@ class Look:
         self._lights = [(lights[name], suffix) for name, suffix in LIGHTS.items() if name in lights]
         self._parts = tuple(fixture_geoms(scene))
         self._fixtures = [(fixture.name, model.body(fixture.name).id) for fixture in scene.fixtures]
+        self._sized = [fixture for fixture in scene.fixtures if fixture.size is not None]
 
     def apply(self, values: Values) -> None:
         """Set everything visual to `values`; a path that they lack is nominal again, physical ones are ignored.
@@ -62,6 +63,9 @@ class Look:
             self._model.geom_rgba[self._geoms[name], :3] = color
         for name, body in self._fixtures:
             self._set_fixture(name, body, values)
+        for fixture in self._sized:
+            path = f"{fixture.name}.size"
+            write_size(self._model, fixture, {path: tuple(self._positive(path, values))})
 
     def _set_fixture(self, name: str, body: int, values: Values) -> None:
         """Set the pose of a fixture; one that the episode does without is far away."""

@@ -121,7 +121,8 @@ class SceneFacts:
         """Make room for n worlds."""
         names = [item.name for item in scene.objects]
         self._scene, self._table = scene, np.zeros(n)
-        self._half_sizes = {name: np.zeros((n, 3)) for name in names}
+        self._sized = [fixture.name for fixture in scene.fixtures if fixture.size is not None]
+        self._half_sizes = {name: np.zeros((n, 3)) for name in (*names, *self._sized)}
         self._shapes = {name: np.zeros(n, dtype=np.intp) for name in names}
         self._present = {name: np.ones(n, dtype=np.bool_) for name in names}
         self._fixtures = {fixture.name: np.zeros((n, 7)) for fixture in scene.fixtures}
@@ -134,6 +135,8 @@ class SceneFacts:
             self._half_sizes[item.name][world] = drawn.half_size
             self._shapes[item.name][world] = SHAPES.index(drawn.shape)
             self._present[item.name][world] = drawn.present > 0.5
+        for name in self._sized:
+            self._half_sizes[name][world] = vector(values[f"{name}.size"])
         for name, poses in self._fixtures.items():
             poses[world] = fixture_pose(name, values)
 

@@ -27,7 +27,7 @@ class State:
     poses: Mapping[str, Array]
     # Object twists, name -> (n, 6): linear m/s, angular rad/s, base frame.
     twists: Mapping[str, Array]
-    # Half extents of the objects, name -> (n, 3), m.
+    # Half extents of the objects, and of the insides of fixtures that have a size, name -> (n, 3), m.
     half_sizes: Mapping[str, Array]
     # Height of the table top above the robot's base plane, (n,), m.
     table: Array

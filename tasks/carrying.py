@@ -18,18 +18,21 @@ WEIGHTS = {
 }
 
 
-def carry_terms(state: State, name: str, *, goal: Array, clear: Array, placed: Array) -> dict[str, Array]:
+def carry_terms(
+    state: State, name: str, *, goal: Array, clear: Array, placed: Array, grip: Array | None = None
+) -> dict[str, Array]:
     """Return terms for carrying the object `name` to `goal` (n, 3), the place of its centre.
 
     Its underside has to be `clear` (n,) m above the table on the way; `placed` (n,) bool says that it is where it
-    belongs. Then the terms of the grasp are full whatever the hand does, so that letting go costs nothing.
+    belongs. Then the terms of the grasp are full whatever the hand does, so that letting go costs nothing. It is
+    grasped at `grip` (n, 3), by default at its centre.
     """
     xp = array_namespace(state.q)
     way = goal - state.poses[name][:, :3]
     there = parts.flag(placed, state.q)
     up = xp.clip(parts.height(state, name) / clear, 0.0, 1.0)
-    gap = parts.spare(state, name)
-    terms = {key: xp.maximum(value, there) for key, value in parts.grasp_terms(state, name).items()}
+    gap, grasped = parts.spare(state, name), parts.grasp_terms(state, name, goal=grip)
+    terms = {key: xp.maximum(value, there) for key, value in grasped.items()}
     return {
         **terms,
         "lift": xp.maximum(up, there),

@@ -14,7 +14,7 @@ from typing import Any, cast
 from sim.scene import PALETTE, Value
 from tasks.grammar import FIRST, SIZES, Phrase, Thing, denoted, descriptions
 from tasks.layout import Dice, Layout, Place, Region
-from tasks.things import HALF, HELD_OUT, HELD_OUT_HALF, KINDS, PEG_THICKNESS, Body, HeldOut, half_size
+from tasks.things import HALF, HEIGHTS, HELD_OUT, HELD_OUT_HALF, KINDS, PEG_THICKNESS, Body, HeldOut, half_size
 
 TWIN_SHARE = 0.3
 """Share of the scenes with others in which one of them differs from the target in its place alone."""
@@ -31,6 +31,8 @@ class Role:
     sizes: tuple[str, ...] = ("small", "medium", "large")
     # Radius around it that stays free for the fingers, m.
     radius: float = 0.075
+    # Half the height of a cylinder, in radii.
+    heights: tuple[float, float] = HEIGHTS
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,9 @@ class Semantics:
         del stored["arrange"]
         if self.peg_thickness == PEG_THICKNESS:  # Not every task always had it: old digests stand.
             del stored["peg_thickness"]
+        for role, data in zip(self.roles, stored["roles"], strict=True):
+            if role.heights == HEIGHTS:  # Not every role had them: old digests stand.
+                del data["heights"]
         return {**stored, "half": HALF, "held_out_half": HELD_OUT_HALF, "twin_share": TWIN_SHARE}
 
 
@@ -152,7 +157,7 @@ class _Drawn:
         color = self._color(kind, size)
         if self._held_out and self._dice.uniform() < 0.5:
             kind, color = self._never_trained(role.kinds)
-        body = self._body(kind, size)
+        body = self._body(kind, size, heights=role.heights)
         place = self._layout.best(self._dice, role.region, clear=role.radius, reach=body.reach)
         self._add(Thing(role.slot, kind, color, size, place), body, radius=role.radius)
 
@@ -185,10 +190,11 @@ class _Drawn:
         self.things.insert(k, Thing(twin.name, twin.kind, color, twin.size, twin.place))
         self.values[f"{twin.name}.color"] = color
 
-    def _body(self, kind: str, size: str) -> Body:
+    def _body(self, kind: str, size: str, heights: tuple[float, float] = HEIGHTS) -> Body:
         """Return the body of a thing, drawn."""
         thickness = self._semantics.peg_thickness
-        half = half_size(kind, size, self._dice, held_out=self._held_out, peg_thickness=thickness)
+        held = self._held_out
+        half = half_size(kind, size, self._dice, held_out=held, heights=heights, peg_thickness=thickness)
         return Body(half, self._dice.uniform(-math.pi, math.pi), long=kind == "peg")
 
     def _add(self, thing: Thing, body: Body, *, radius: float) -> None:

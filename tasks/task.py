@@ -179,6 +179,12 @@ def _scene_data(scene: Scene) -> dict[str, Any]:
     for fixture in data.get("fixtures", ()):
         if fixture["present"] == 1.0:
             del fixture["present"]
+        if fixture["size"] is None:
+            del fixture["size"]
+        for part in fixture["parts"]:
+            for entry in ("grows", "shifts"):
+                if not any(part[entry]):
+                    del part[entry]
     if scene.table_shape == "box":
         del data["table_shape"]
     for item in data["objects"]:

@@ -53,16 +53,26 @@ class Body:
         return length * math.cos(self.yaw), length * math.sin(self.yaw)
 
 
+HEIGHTS = (0.9, 1.3)
+"""Half a cylinder's height in radii."""
+
+
 def half_size(
-    kind: str, size: str, dice: Dice, *, held_out: bool, peg_thickness: tuple[float, float] = PEG_THICKNESS
+    kind: str,
+    size: str,
+    dice: Dice,
+    *,
+    held_out: bool,
+    heights: tuple[float, float] = HEIGHTS,
+    peg_thickness: tuple[float, float] = PEG_THICKNESS,
 ) -> tuple[float, float, float]:
-    """Return the half extents of a thing, m; a peg lies along its x, a cylinder stands."""
+    """Return the half extents of a thing, m; a peg lies along its x, a cylinder stands `heights` radii high by half."""
     outside = held_out and dice.uniform() < 0.5
     half = dice.uniform(*(HELD_OUT_HALF if outside else HALF)[size])
     if kind == "ball":
         return (1.1 * half,) * 3
     if kind == "cylinder":
-        return half, half, half * dice.uniform(0.9, 1.3)
+        return half, half, half * dice.uniform(*heights)
     if kind == "peg":
         thin, thick = peg_thickness
         width = half * (thin if thin == thick else dice.uniform(thin, thick))

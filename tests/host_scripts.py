@@ -1,4 +1,4 @@
-"""A script for every twin, with which a host's mapping is tested: the task's own, or another that the host needs."""
+"""A careful script for every twin: slow, in phases, for one world; the mapping of a host is tested with it."""
 
 from __future__ import annotations
 
@@ -6,71 +6,86 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sim.conventions import CANONICAL
-from sim.episodes import Ids, Observation, PolicySpec
+from bench.scripted import pick_action
 from sim.rotations import to_matrix
 from sim.state import State
-from tasks import doors, parts, peg_upright, pegs, place_in_bin
-from tasks.scripted import grasp, load_script
+from tasks import bins, doors, parts, peg_upright, pegs, sliding, stack_cube
 
 Script = Callable[[State], np.ndarray]
-"""State of one world -> canonical action (1, 7). Those here may remember phases between calls."""
+"""State of one world -> canonical action (1, 7). It may remember phases between calls."""
 
 NEAR = 0.42
 """Distance from the base at which the hand can be pointed back at it, m."""
 
-CORNER = np.array([0.05, 0.06, 0.0])
-"""From where the can is put down to the middle of its compartment, m, which is farther than the arm can reach."""
 
-WALL = 0.1
-"""Height that a target must be carried over in PickPlaceCan, m."""
-
-
-class ScriptedPolicy:
-    """A script as a policy: no network stands between the state of the simulator, read through `source`, and a host."""
-
-    def __init__(self, source: Callable[[Ids], State], *, begin: Callable[[], Script] | None = None) -> None:
-        """`begin` returns the script of the next episode; without it, that of `lift_cube-v1`."""
-        self._source, self._begin = source, begin or (lambda: load_script("lift_cube-v1"))
-        self._act = self._begin()
-        self.spec = PolicySpec(name="scripted", convention=CANONICAL, inputs=frozenset({"privileged"}))
-
-    def reset(self, ids: Ids) -> None:
-        """Begin the script anew."""
-        self._act = self._begin()
-
-    def act(self, observation: Observation) -> np.ndarray:
-        """Return actions (k, 7)."""
-        return self._act(self._source(observation.ids))
+def lift(target: str) -> Script:
+    """Return a script that picks up the target."""
+    return lambda state: pick_action(state, target)
 
 
-def over_the_wall() -> Script:
-    """Return a script that carries the can over the wall between the bins, which is far: in phases, and fast."""
+def slide() -> Script:
+    """Return a script that goes to the target's far side with closed fingers and moves it into the region."""
+
+    def act(state: State) -> np.ndarray:
+        way, goal = sliding.approach(state), sliding.to_goal(state)
+        distance = np.linalg.norm(goal, axis=1)[:, None]
+        behind = (np.linalg.norm(way[:, :2], axis=1) < 0.03) & (np.abs(way[:, 2]) < 0.02)
+        low = (sliding.behind(state, gap=0.02) - state.tcp[:, :3])[:, 2:]
+        push = np.concatenate([0.025 * goal / np.maximum(distance, 1e-6) + 0.5 * way[:, :2], low], axis=1)
+        move = np.where(behind[:, None], push, way) * (distance > 0.03)
+        return np.concatenate([np.clip(1.5 * move, -0.05, 0.05), np.zeros((len(move), 4))], axis=1)
+
+    return act
+
+
+def carry(goal: Callable[[State], np.ndarray], clear: Callable[[State], np.ndarray]) -> Script:
+    """Return a script for one world: pick the target, raise it to `clear`, carry it to `goal`, lower it, let go."""
     phase = 0
 
     def act(state: State) -> np.ndarray:
         nonlocal phase
-        action = grasp.lift(state)
-        way = place_in_bin.goal(state) - CORNER - state.poses["target"][:, :3]
+        action = pick_action(state, "target")
+        way = goal(state) - state.poses["target"][:, :3]
         up = float(parts.height(state, "target")[0])
         held = state.contact[0] > 2 and np.linalg.norm(parts.offset(state, "target")) < 0.02
         reached = (
             held and up > 0.003,
-            up > WALL,
+            up > clear(state)[0],
             np.linalg.norm(way[0, :2]) < 0.006,
             abs(way[0, 2]) < 0.004,
         )
         phase += int(phase < 4 and reached[phase])
-        level = WALL + 0.005 - up
+        level = clear(state)[0] + 0.005 - up
         moves = {1: [0, 0, 0.03], 2: [*way[0, :2], level], 3: [*way[0, :2], np.clip(way[0, 2], -0.015, 0.015)]}
         if phase in moves:
             action[0] = [*np.clip(moves[phase], -0.03, 0.03), 0, 0, 0, 0]
         elif phase == 4:
             action[0] = [0, 0, 0.02 * (parts.spare(state, "target")[0] > 0.02), 0, 0, 0, 1]
-        action[0, :3] = np.clip(action[0, :3] * (2.0 if up > 0.01 else 1.0), -0.05, 0.05)
         return action
 
     return act
+
+
+def onto() -> Script:
+    """Return a script that puts the target onto the base."""
+    return carry(stack_cube.place, lambda state: 2 * state.half_sizes["base"][:, 2] + 0.01)
+
+
+def into() -> Script:
+    """Return a script that puts the target into the bin."""
+    return carry(bins.goal, bins.clear)
+
+
+def over_the_wall() -> Script:
+    """Return a script that carries the can over the wall between the bins, which is far: faster than elsewhere."""
+    act = carry(bins.goal, bins.clear)
+
+    def hasten(state: State) -> np.ndarray:
+        action = act(state)
+        action[0, :3] = np.clip(action[0, :3] * (2.0 if parts.height(state, "target")[0] > 0.01 else 1.0), -0.05, 0.05)
+        return action
+
+    return hasten
 
 
 def hook_door() -> Script:
@@ -132,13 +147,18 @@ def stand_near() -> Script:
 
 SCRIPTS: dict[tuple[str, str], Callable[[], Script]] = {
     ("maniskill", "LiftPegUpright-v1"): stand_near,
+    ("maniskill", "PlaceSphere-v1"): into,
+    ("maniskill", "PullCube-v1"): slide,
+    ("maniskill", "PushCube-v1"): slide,
+    ("maniskill", "StackCube-v1"): onto,
     ("robosuite", "Door"): hook_door,
     ("robosuite", "PickPlaceCan"): over_the_wall,
+    ("robosuite", "Stack"): onto,
 }
-"""Scripts by host and environment, where the task's own does not do."""
+"""Scripts by host and environment; the others are lifts."""
 
 
-def script(host: str, host_task: str, task: str) -> Script:
-    """Return a fresh script for one episode of a twin of `task`."""
+def script(host: str, host_task: str, target: str) -> Script:
+    """Return a fresh script for one episode of a twin whose target the task calls `target`."""
     made = SCRIPTS.get((host, host_task))
-    return load_script(task) if made is None else made()
+    return lift(target) if made is None else made()

@@ -11,7 +11,7 @@ from sim.fixtures import SHAPES, mirrored
 from sim.renderer import Renderer
 from sim.scene import Scene, Value
 from sim.streams import episode_seed, generator
-from tasks import doors, open_door, place_in_bin
+from tasks import bins, doors, open_door, place_in_bin
 from tasks.catalogue import load_task
 from tasks.env import make_env
 
@@ -111,7 +111,7 @@ def test_a_ball_dropped_over_the_bin_stays_inside() -> None:
     for _ in range(60):
         state = engine.step(HOLD[None])
     engine.close()
-    assert place_in_bin.inside(state).all()
+    assert bins.inside(state).all()
     np.testing.assert_allclose(state.fixtures["bin"][0, :2], (0.5, -0.2))
     assert place_in_bin.success(state).all()
 
@@ -238,7 +238,8 @@ def test_presence_shape_and_fixtures_show_and_are_forgotten(renderer) -> None:
     ball = frame(renderer, other1__present=1.0, other1__shape="sphere")
     moved = frame(renderer, bin__position=(0.5, 0.0), bin__yaw=0.5)
     painted = frame(renderer, bin__color="purple")
-    assert all((picture != empty).any() for picture in (box, ball, moved, painted))
+    larger = frame(renderer, bin__size=(0.11, 0.09, 0.04))
+    assert all((picture != empty).any() for picture in (box, ball, moved, painted, larger))
     assert (box != ball).any()
     assert np.array_equal(frame(renderer), empty)
 

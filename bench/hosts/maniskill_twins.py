@@ -10,7 +10,7 @@ import numpy as np
 from bench.hosts.maniskill_design import BASE_VIEW, Design, Fixed, Halves, Item, Vector, raw
 from bench.hosts.maniskill_world import ADAPTERS, SURROUNDINGS, ManiskillWorld, body_knobs
 from bench.hosts.views import View
-from tasks import place_in_bin
+from tasks import bins
 
 CENTRAL = "camera: base_camera with the field of view of its central half (53.13 instead of 90 degrees)"
 MOVED = "camera: put where PickCube-v1 has its base_camera, with the field of view of its central half (53.13 degrees)"
@@ -98,7 +98,7 @@ class ManiskillStackCube(ManiskillWorld):
 def _shallow_bin(env: Any, base: Vector) -> Mapping[str, Fixed]:
     """Return the bin, with its frame as far below its floor as our own bin's is."""
     floor = float(env.block_half_size[0])
-    place = raw(env.bin.pose.p) - base[:3] + [0.0, 0.0, floor - place_in_bin.WALL]
+    place = raw(env.bin.pose.p) - base[:3] + [0.0, 0.0, floor - bins.WALL]
     inside = float(env.inner_side_half_len)
     return {"bin": Fixed(np.array([*place, 1.0, 0.0, 0.0, 0.0]), np.array([inside, inside, 2 * floor]))}
 

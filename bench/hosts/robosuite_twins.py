@@ -75,7 +75,6 @@ class RobosuitePickPlaceCan(RobosuiteWorld):
         "bin: the compartment of the can, 18 x 23 cm",
     )
     knobs = SURROUNDINGS | body_knobs("target", rigid=True)
-    horizon = 160
 
 
 DOOR = "tall_right_door"

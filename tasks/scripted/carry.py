@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import math
+
 from array_api_compat import array_namespace
 
 from sim.state import Array, State
-from tasks import parts, place_in_bin, stack_cube
+from tasks import bins, parts, stack_cube
 from tasks.scripted import grasp, moves
 
 DRAW_BACK = 0.06
 """After letting go the hand rises so far above the object's centre, m."""
+
+OPEN_CLEAR = 0.03
+"""On its way to an object the empty hand's TCP is so far above the height over which objects are carried, m."""
+
+FAST = 0.042
+"""Most that a hand with something in it moves aside per control step, m: less than it can, so that it keeps height."""
+
+EAGER = 1.6
+"""Share of the way left that is asked for per step: small displacements get lost in an arm with friction."""
 
 
 def carry(state: State, *, goal: Array, clear: Array, placed: Array, near: float) -> Array:
@@ -19,6 +30,23 @@ def carry(state: State, *, goal: Array, clear: Array, placed: Array, near: float
     """
     xp = array_namespace(state.q)
     move, turn, gripper = grasp.approach(state, "target")
+    held = moves.held(state, "target")
+    carried = _carried(state, goal=goal, clear=clear, near=near)
+    away = _away(state, up=DRAW_BACK)
+    move = xp.where(placed[:, None], away, xp.where(held[:, None], carried, move))
+    turn = xp.where((placed | held)[:, None], 0 * turn, turn)
+    gripper = xp.where(placed, 0 * gripper + 1, xp.where(held, 0 * gripper, gripper))
+    return moves.act(move, turn, gripper)
+
+
+def _carried(
+    state: State, *, goal: Array, clear: Array, near: float, speed: float = math.inf, gain: float = 1.0
+) -> Array:
+    """Return displacements (n, 3) of a hand that holds the target, aside no more than `speed` m.
+
+    It asks for `gain` times the way that is left.
+    """
+    xp = array_namespace(state.q)
     item = state.poses["target"][:, :3]
     way = goal - item
     beside = parts.length(way[:, :2])
@@ -26,17 +54,17 @@ def carry(state: State, *, goal: Array, clear: Array, placed: Array, near: float
     # Up first, sideways as soon as it is nearly up, down only over the goal: a funnel again.
     free = xp.maximum(moves.share(height, 0.6 * clear, 0.95 * clear), 1 - moves.share(beside, near, 2 * near))
     level = 1.5 * (clear + 0.012 - height) * moves.share(beside, 0.5 * near, 1.5 * near)
-    sink = xp.clip(way[:, 2] * (1 - moves.share(beside, 0.3 * near, near)), -0.02, None)
-    carried = xp.concat([way[:, :2] * free[:, None], (level + sink)[:, None]], axis=-1)
-    held = moves.held(state, "target")
-    back = parts.offset(state, "target")[:, 2] + DRAW_BACK
-    zero = xp.zeros_like(way)
+    sink = xp.clip(gain * way[:, 2] * (1 - moves.share(beside, 0.3 * near, near)), -0.02, None)
+    aside = moves.shortened(gain * way[:, :2], speed) if math.isfinite(speed) else gain * way[:, :2]
+    return xp.concat([aside * free[:, None], (level + sink)[:, None]], axis=-1)
+
+
+def _away(state: State, *, up: Array | float) -> Array:
+    """Return displacements (n, 3) of a hand that has let go: `up` m above the target's centre, once it is open."""
+    xp = array_namespace(state.q)
+    back = parts.offset(state, "target")[:, 2] + up
     loose = moves.share(parts.spare(state, "target"), 0.010, 0.025)
-    away = xp.stack([zero[:, 0], zero[:, 1], xp.clip(back, 0.0, 0.03) * loose], axis=-1)
-    move = xp.where(placed[:, None], away, xp.where(held[:, None], carried, move))
-    turn = xp.where((placed | held)[:, None], 0 * turn, turn)
-    gripper = xp.where(placed, 0 * gripper + 1, xp.where(held, 0 * gripper, gripper))
-    return moves.act(move, turn, gripper)
+    return xp.stack([0 * back, 0 * back, xp.clip(back, 0.0, 0.03) * loose], axis=-1)
 
 
 def stack(state: State) -> Array:
@@ -50,11 +78,25 @@ def stack(state: State) -> Array:
 
 
 def fill(state: State) -> Array:
-    """Return actions (n, 7) that drop the target into the bin."""
+    """Return actions (n, 7) that drop the target into the bin; the hand stays upright on its long way there."""
     xp = array_namespace(state.q)
-    goal = place_in_bin.goal(state)
-    goal = xp.concat([goal[:, :2], goal[:, 2:] + 0.012], axis=-1)
-    way = goal - state.poses["target"][:, :3]
-    over = (parts.length(way[:, :2]) < 0.02) & (way[:, 2] > -0.012)
-    clear = 0 * state.table + place_in_bin.RIM + 0.012
-    return carry(state, goal=goal, clear=clear, placed=over | place_in_bin.inside(state), near=0.03)
+    goal, grip, clear = bins.goal(state), bins.grip(state), bins.clear(state)
+    item, half = state.poses["target"][:, :3], state.half_sizes["target"][:, 2]
+    way = goal - item
+    placed = bins.inside(state) | ((parts.length(way[:, :2]) < 0.02) & (way[:, 2] > -0.02))
+    # An open hand passes over rims and other objects too.
+    hover = xp.clip(clear + OPEN_CLEAR - (item[:, 2] - state.table), grasp.HOVER, None)
+    # A can that has fallen over is grasped across its axis.
+    axis = bins.axis(state)
+    twist = moves.down(state, along=xp.atan2(axis[:, 1], axis[:, 0]))[:, 2] * (
+        1 - moves.share(xp.abs(axis[:, 2]), 0.3, 0.8)
+    )
+    move, turn, gripper = grasp.approach(state, "target", grip=grip, hover=hover, twist=twist)
+    held = moves.held(state, "target", grip=grip)
+    carried = _carried(state, goal=goal, clear=clear, near=0.04, speed=FAST, gain=EAGER)
+    away = _away(state, up=xp.clip(half + 0.03, DRAW_BACK, None))
+    move = xp.where(placed[:, None], away, xp.where(held[:, None], carried, move))
+    upright = xp.concat([turn[:, :2], 0 * turn[:, 2:]], axis=-1)
+    turn = xp.where(placed[:, None], 0 * turn, xp.where(held[:, None], upright, turn))
+    gripper = xp.where(placed, 0 * gripper + 1, xp.where(held, 0 * gripper, gripper))
+    return moves.act(move, turn, gripper)

@@ -62,9 +62,9 @@ def face(state: State, name: str) -> Array:
     return xp.atan2(item[:, 1, 0], item[:, 0, 0])
 
 
-def held(state: State, name: str) -> Array:
-    """Return whether the fingers are closed around an object, (n,) bool."""
+def held(state: State, name: str, *, grip: Array | None = None) -> Array:
+    """Return whether the fingers are closed around an object at `grip` (n, 3), by default its centre, (n,) bool."""
     xp = array_namespace(state.q)
-    way = parts.offset(state, name)
+    way = parts.offset(state, name) if grip is None else grip - state.tcp[:, :3]
     inside = (parts.length(way[:, :2]) < 0.02) & (xp.abs(way[:, 2]) < 0.03)
     return inside & (parts.spare(state, name) < 0.006) & (state.contact > 1)
