@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.scripted import ScriptedPolicy
 from datagen.generate import GenerateConfig, generate
 from datagen.progress import silent
 from datagen.render_shards import RENDERER
@@ -20,7 +21,6 @@ from sim.state import State
 from tasks.catalogue import load_task
 from tasks.env import TaskEnv, make_env
 from tests.datagen_doubles import digests
-from tests.host_scripts import ScriptedPolicy
 
 TASK = load_task("lift_cube")
 

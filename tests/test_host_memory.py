@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bench.hosts.registry import make_world
+from bench.scripted import pick_action
 from tasks import parts
-from tasks.scripted import grasp
 from tests.host_support import needs
 
 SEED = 3
@@ -32,7 +32,7 @@ def trace(world, seed, *, changes=None, steps=None):
             states.update(np.ascontiguousarray(array).tobytes())
         if step in (0, steps - 1):
             frames.update(world.image("image").tobytes())
-        world.step(grasp.lift(state)[0])
+        world.step(pick_action(state, "target")[0])
     lifted = float(parts.height(world.state(), "target")[0])
     return states.hexdigest(), frames.hexdigest(), lifted, world.success()
 

@@ -13,13 +13,13 @@ import pytest
 
 from bench.hosts.canonical import axis_angle_to_intrinsic_xyz, clip_canonical, turned_about_z
 from bench.hosts.registry import OWN, make_host
+from bench.scripted import ScriptedPolicy
 from sim.conventions import CANONICAL
 from sim.errors import UserError
 from sim.rollouts import rollout
 from sim.rotations import conjugate, from_axis_angle, multiply, to_axis_angle, to_matrix
 from sim.streams import episode_seed
 from tasks.catalogue import load_task
-from tests.host_scripts import ScriptedPolicy
 from tests.host_support import absent
 
 TASK = load_task("lift_cube")

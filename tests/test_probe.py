@@ -10,6 +10,7 @@ import pytest
 from bench.check_policy import CheckPolicyConfig, check_policy
 from bench.probe_motion import DIMENSIONS
 from bench.probe_policy import CHANGES, EPISODES, Shadow, correlations, shadow, shadow_findings
+from bench.scripted import ScriptedPolicy
 from policies.loading import load_policy
 from sim.baselines import RandomPolicy
 from sim.conventions import CANONICAL
@@ -17,7 +18,6 @@ from sim.errors import UserError
 from sim.results import plain
 from sim.streams import episode_seed
 from tests.fault_doubles import Seeing, Speaking, seeing, worlds
-from tests.host_scripts import ScriptedPolicy
 
 WATCHED = tuple(episode_seed("validation", 2, i) for i in range(EPISODES))
 
