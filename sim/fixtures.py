@@ -163,11 +163,6 @@ def is_present(name: str, values: Mapping[str, Any]) -> bool:
     return float(values[f"{name}.present"]) > 0.5
 
 
-def is_present(name: str, values: Mapping[str, Any]) -> bool:
-    """Return whether the episode has a fixture, under absolute values."""
-    return float(values[f"{name}.present"]) > 0.5
-
-
 def fixture_pose(name: str, values: Mapping[str, Any]) -> tuple[float, ...]:
     """Return position (m, base frame) and quaternion (wxyz) of a fixture under absolute values."""
     x, y = values[f"{name}.position"]

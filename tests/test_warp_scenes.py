@@ -205,8 +205,8 @@ SLIDING = ("push_cube-v1", "pull_cube-v1")
 STEPS = {"open_door-v1": 30}
 """Control steps over which a task is compared where it is not 100.
 
-Of a low cabinet's round handle between flat pads MuJoCo finds one or three contacts from grip to grip, MuJoCo Warp one; once the
-fingers slip along it, each engine goes its own way. The door is open in both.
+Of a low cabinet's round handle between flat pads MuJoCo finds one or three contacts from grip to grip, MuJoCo Warp one;
+once the fingers slip along it, each engine goes its own way. The door is open in both.
 """
 
 
