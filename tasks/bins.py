@@ -88,13 +88,28 @@ def spot(center: Array, facing: Array, room: Array) -> Array:
     return center + x * facing + y * side
 
 
+def _room(state: State) -> Array:
+    """Return how far from the bin's middle the target's centre may lie along its sides, (n, 2), m."""
+    xp = array_namespace(state.q)
+    half, boxy = state.half_sizes["target"], parts.boxy(state, "target")
+    around = xp.where(boxy > 0, parts.length(half[:, :2]), half[:, 0])
+    return xp.clip(state.half_sizes["bin"][:, :2] - around[:, None] - 0.01, 0.0, None)
+
+
+def slack(state: State) -> Array:
+    """Return how far beside `goal` the target may be let go, (n,), m: farther in a larger bin.
+
+    An arm with friction stops short, and hangs there, where it may not let go yet.
+    """
+    xp = array_namespace(state.q)
+    return xp.clip(0.5 * xp.min(_room(state), axis=-1), 0.02, 0.035)
+
+
 def goal(state: State) -> Array:
     """Return where the target's centre is let go, (n, 3), base frame: near the floor, fingertips above the rim."""
     xp = array_namespace(state.q)
-    frame, half, boxy = state.fixtures["bin"], state.half_sizes["target"], parts.boxy(state, "target")
-    around = xp.where(boxy > 0, parts.length(half[:, :2]), half[:, 0])
-    room = xp.clip(state.half_sizes["bin"][:, :2] - around[:, None] - 0.01, 0.0, None)
-    place = spot(frame[:, :2], to_matrix(frame[:, 3:])[:, :2, 0], room)
+    frame, half = state.fixtures["bin"], state.half_sizes["target"]
+    place = spot(frame[:, :2], to_matrix(frame[:, 3:])[:, :2, 0], _room(state))
     above = (grip(state) - state.poses["target"][:, :3])[:, 2]
     height = xp.maximum(frame[:, 2] + WALL + half[:, 2] + 0.012, state.table + rim(state) + TIP - above)
     return xp.concat([place, height[:, None]], axis=-1)

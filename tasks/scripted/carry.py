@@ -83,7 +83,7 @@ def fill(state: State) -> Array:
     goal, grip, clear = bins.goal(state), bins.grip(state), bins.clear(state)
     item, half = state.poses["target"][:, :3], state.half_sizes["target"][:, 2]
     way = goal - item
-    placed = bins.inside(state) | ((parts.length(way[:, :2]) < 0.02) & (way[:, 2] > -0.02))
+    placed = bins.inside(state) | ((parts.length(way[:, :2]) < bins.slack(state)) & (way[:, 2] > -0.03))
     # An open hand passes over rims and other objects too.
     hover = xp.clip(clear + OPEN_CLEAR - (item[:, 2] - state.table), grasp.HOVER, None)
     # A can that has fallen over is grasped across its axis.
