@@ -94,7 +94,9 @@ def fill(state: State) -> Array:
     move, turn, gripper = grasp.approach(state, "target", grip=grip, hover=hover, twist=twist)
     held = moves.held(state, "target", grip=grip)
     carried = _carried(state, goal=goal, clear=clear, near=0.04, speed=FAST, gain=EAGER)
-    away = _away(state, up=xp.clip(half + 0.03, DRAW_BACK, None))
+    # Until the fingers have opened the hand goes on down: where it stops and where it lets go, a copy would do neither.
+    loose = moves.share(parts.spare(state, "target"), 0.002, 0.010)
+    away = _away(state, up=xp.clip(half + 0.03, DRAW_BACK, None)) + carried * (1 - loose)[:, None]
     move = xp.where(placed[:, None], away, xp.where(held[:, None], carried, move))
     upright = xp.concat([turn[:, :2], 0 * turn[:, 2:]], axis=-1)
     turn = xp.where(placed[:, None], 0 * turn, xp.where(held[:, None], upright, turn))
