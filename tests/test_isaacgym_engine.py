@@ -103,7 +103,7 @@ class TestWorlds:
 
     def test_a_body_that_is_not_in_stock_is_told_and_refused(self, shared):
         asked, first = values_of(9), values_of(2)
-        assert shared.capabilities.fixed == ("*.half_size", "*.mass")
+        assert shared.capabilities.fixed == ("*.half_size", "*.mass", "*.size")
         assert shared.fixed_values(2, first) == {
             "cube.half_size": first["cube.half_size"],
             "cube.mass": first["cube.mass"],
