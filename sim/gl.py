@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +150,15 @@ def _no_renderer(reasons: dict[str, str]) -> UserError:
         f"MuJoCo cannot draw a frame on this machine ({told}). It needs EGL or OSMesa; neither needs a GPU or a "
         f"screen. On Debian and Ubuntu, type: sudo apt-get install -y {PACKAGES}"
     )
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the garbage collector from running: what it frees may make another OpenGL context current, or none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

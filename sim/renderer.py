@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sim.appearance import CAMERAS, HIDDEN, build_visual_spec
 from sim.engine import Values
 from sim.errors import UserError, unknown
-from sim.gl import make_context
+from sim.gl import make_context, uncollected
 from sim.image_effects import EFFECTS, apply_effects
 from sim.looks import Look, checked
 from sim.scene import Scene
@@ -149,9 +149,10 @@ class Renderer:
         everything = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(model, data, self._option, None, camera, everything, self._scene)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = int(model.light_castshadow.any())
-        self._gl.make_current()
-        mujoco.mjr_render(self._viewport, self._scene, self._target)
-        mujoco.mjr_readPixels(self._pixels, None, self._viewport, self._target)
+        with uncollected():
+            self._gl.make_current()
+            mujoco.mjr_render(self._viewport, self._scene, self._target)
+            mujoco.mjr_readPixels(self._pixels, None, self._viewport, self._target)
 
 
 def _free(context: Any, target: mujoco.MjrContext) -> None:

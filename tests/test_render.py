@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -276,3 +278,29 @@ def test_another_process_draws_the_same_bytes(renderer: Renderer) -> None:
     root = Path(__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [here]
+
+
+class Collecting:
+    """A context after whose activation the garbage collector would run, if it may."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def make_current(self) -> None:
+        """Make the context current."""
+        self._context.make_current()
+        if gc.isenabled():
+            gc.collect()
+
+
+def test_a_forgotten_renderer_that_is_collected_spoils_no_frame(renderer: Renderer, monkeypatch) -> None:
+    """Freeing it takes the current context away: drawn then, a frame would be that of before."""
+    wanted = renderer.render(POSITIONS, SCENE.nominal())
+    forgotten = [Renderer(SCENE, size=32)]
+    forgotten.append(forgotten)  # type: ignore[arg-type]
+    other = renderer.render(POSITIONS, SCENE.nominal() | {"table.height": -0.1})
+    monkeypatch.setattr(renderer, "_gl", Collecting(renderer._gl))
+    del forgotten
+    frame = renderer.render(POSITIONS, SCENE.nominal())
+    assert np.array_equal(frame, wanted)
+    assert not np.array_equal(frame, other)

@@ -168,11 +168,12 @@ class RobosuiteScene:
         """Return one frame of agentview, row 0 on top."""
         if not self._renders:
             self._open_renderer()
-        self._make_current()
-        for texture in sorted(self.stale_textures):
-            self.env.sim._render_context_offscreen.upload_texture(texture)
-        self.stale_textures.clear()
-        frame = self.env.sim.render(camera_name="agentview", width=self._size, height=self._size)
+        with gl.uncollected():
+            self._make_current()
+            for texture in sorted(self.stale_textures):
+                self.env.sim._render_context_offscreen.upload_texture(texture)
+            self.stale_textures.clear()
+            frame = self.env.sim.render(camera_name="agentview", width=self._size, height=self._size)
         return rows_top_first(frame)
 
     def _open_renderer(self) -> None:
