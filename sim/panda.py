@@ -11,6 +11,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from sim.conventions import TCP_OFFSET
+from sim.packed import packed
 from sim.state import Array
 
 
@@ -92,7 +93,8 @@ def link_frames(q: Array) -> list[Frame]:
             y, z = z, -y
         elif link.tilt < 0:
             y, z = -z, y
-        c, s = xp.cos(q[:, i])[:, None], xp.sin(q[:, i])[:, None]
+        angle = packed(q[:, i])
+        c, s = xp.cos(angle)[:, None], xp.sin(angle)[:, None]
         x, y = c * x + s * y, c * y - s * x
         frames.append(Frame(origin, x, y, z))
     return frames

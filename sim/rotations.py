@@ -6,6 +6,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
+from sim.packed import packed
 from sim.state import Array
 
 
@@ -116,7 +117,9 @@ def axis_angle_to_euler_xyz(vector: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return extrinsic xyz Euler angles (..., 3) of axis-angle vectors (..., 3); pitch in [-pi/2, pi/2]."""
     m = to_matrix(from_axis_angle(vector))
     pitch = np.arcsin(np.clip(-m[..., 2, 0], -1.0, 1.0))
-    return np.stack([np.arctan2(m[..., 2, 1], m[..., 2, 2]), pitch, np.arctan2(m[..., 1, 0], m[..., 0, 0])], axis=-1)
+    roll = np.arctan2(packed(m[..., 2, 1]), packed(m[..., 2, 2]))
+    yaw = np.arctan2(packed(m[..., 1, 0]), packed(m[..., 0, 0]))
+    return np.stack([roll, pitch, yaw], axis=-1)
 
 
 def rotate(quaternion: Array, vector: Array) -> Array:
