@@ -11,6 +11,7 @@ from sim.conventions import CANONICAL, POSITION_LIMIT, ROTATION_LIMIT
 from sim.episodes import Ids, Observation, PolicySpec
 from sim.rotations import to_matrix
 from sim.state import State
+from tasks import parts
 
 HOVER = 0.08
 """How far above the object's centre the hand waits until it stands over it, m."""
@@ -41,7 +42,7 @@ def pick_action(state: State, target: str) -> NDArray[np.float64]:
 def _turn(hand: NDArray[np.float64], item: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the rotation (n, 3), rad, base frame, that points the hand down and its fingers at the nearest faces."""
     tilt = np.cross(hand[:, :, 2], np.array([0.0, 0.0, -1.0]))
-    yaw = np.arctan2(item[:, 1, 0], item[:, 0, 0]) - np.arctan2(hand[:, 1, 0], hand[:, 0, 0])
+    yaw = parts.heading(item) - parts.heading(hand)
     tilt[:, 2] += np.mod(yaw + np.pi / 4, np.pi / 2) - np.pi / 4
     return tilt
 

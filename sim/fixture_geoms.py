@@ -100,8 +100,8 @@ class FixtureWriter:
     def write(self, model: mujoco.MjModel, values: Values) -> None:
         """Set poses and sizes, and damping and dry friction of joints."""
         for name, body in self._bodies:
-            model.body_pos[body] = fixture_pose(name, values)[:3]
-            model.body_quat[body] = fixture_pose(name, values)[3:]
+            pose = fixture_pose(name, values)
+            model.body_pos[body], model.body_quat[body] = pose[:3], pose[3:]
         for fixture in self._sized:
             write_size(model, fixture, values)
         for name, dof in self._dofs:

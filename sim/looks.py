@@ -13,9 +13,9 @@ from sim.contacts import GEOM_TYPES, size_triple
 from sim.engine import Values
 from sim.errors import UserError, nearest, unknown
 from sim.fixture_geoms import fixture_geoms, write_size
-from sim.fixtures import PARKED, SHAPES, Vec
+from sim.fixtures import SHAPES, Vec, fixture_pose
 from sim.mjcf import TABLE_CENTER, TABLE_HALF
-from sim.scene import Camera, Scene, Value, rgb
+from sim.scene import Camera, Scene, Value, light_direction, rgb
 from sim.textures import TEXTURES
 
 
@@ -69,10 +69,9 @@ class Look:
 
     def _set_fixture(self, name: str, body: int, values: Values) -> None:
         """Set the pose of a fixture; one that the episode does without is far away."""
-        position = (*self._vector(f"{name}.position", values), self._number("table.height", values))
-        half = self._number(f"{name}.yaw", values) / 2
-        self._model.body_pos[body] = position if self._number(f"{name}.present", values) > 0.5 else PARKED
-        self._model.body_quat[body] = math.cos(half), 0.0, 0.0, math.sin(half)
+        paths = (f"{name}.position", f"{name}.yaw", f"{name}.present", "table.height")
+        pose = fixture_pose(name, {path: self._vector(path, values) for path in paths})
+        self._model.body_pos[body], self._model.body_quat[body] = pose[:3], pose[3:]
 
     def _set_object(self, name: str, values: Values) -> None:
         """Set shape, size and colour of an object; one that the episode does without is not drawn."""
@@ -134,12 +133,9 @@ class Look:
 
     def _aim(self, light: int, path: str, values: Values) -> None:
         """Turn a light, and put it where its shadows are cast from."""
-        direction = self._vector(path, values)
-        length = float(np.linalg.norm(direction))
-        if length < 1e-6:
-            raise UserError(f"{path} is (0, 0, 0): a light needs a direction, for example (-0.3, 0.2, -1).")
-        self._model.light_dir[light] = direction / length
-        self._model.light_pos[light] = np.array([0.5, 0.0, 0.0]) - 2.0 * direction / length
+        direction = light_direction(path, self._vector(path, values))
+        self._model.light_dir[light] = direction
+        self._model.light_pos[light] = np.array([0.5, 0.0, 0.0]) - 2.0 * direction
 
     def _set_camera(self, values: Values) -> None:
         view = self._view(values)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sim.errors import unknown
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import UserError, unknown
 from sim.fixtures import SHAPES, Fixture, Shape, Vec
 
 Value = float | str | Vec
@@ -164,3 +167,11 @@ def rgb(color: Value, shade: Value = (1.0, 1.0, 1.0)) -> tuple[float, ...]:
     assert isinstance(color, tuple | list)
     assert isinstance(shade, tuple | list)
     return tuple(min(max(c * s, 0.0), 1.0) for c, s in zip(color, shade, strict=True))
+
+
+def light_direction(path: str, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the direction (3,) of a light at length 1; one without a direction is refused by its `path`."""
+    length = float(np.linalg.norm(vector))
+    if length < 1e-6:
+        raise UserError(f"{path} is (0, 0, 0): a light needs a direction, for example (-0.3, 0.2, -1).")
+    return vector / length

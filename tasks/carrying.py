@@ -31,7 +31,7 @@ def carry_terms(
     way = goal - state.poses[name][:, :3]
     there = parts.flag(placed, state.q)
     up = xp.clip(parts.height(state, name) / clear, 0.0, 1.0)
-    gap, grasped = parts.spare(state, name), parts.grasp_terms(state, name, goal=grip)
+    gap, grasped = parts.spare(state, name), parts.grasp_terms(state, name, grip=grip)
     terms = {key: xp.maximum(value, there) for key, value in grasped.items()}
     return {
         **terms,

@@ -24,6 +24,20 @@ BEHIND = 0.04
 SUNK = 1.0
 """A door whose frame is farther than this below the table top is not there, m."""
 
+
+def _hinge(*, left: float, most: float, mass: float) -> Articulation:
+    """Return the hinge of a leaf of `mass` kg, `left` m from the middle of its frame; it opens to `most` rad."""
+    return Articulation(
+        "hinge",
+        axis=(0.0, 0.0, -1.0),
+        position=(0.0, left, 0.0),
+        limits=(0.0, most),
+        mass=mass,
+        damping=0.1,
+        resistance=0.1,
+    )
+
+
 LOW = Fixture(
     "door",
     parts=(
@@ -36,15 +50,7 @@ LOW = Fixture(
     ),
     position=(0.62, 0.0),
     color="blue",
-    joint=Articulation(
-        "hinge",
-        axis=(0.0, 0.0, -1.0),
-        position=(0.0, 0.125, 0.0),
-        limits=(0.0, 1.6),
-        mass=0.6,
-        damping=0.1,
-        resistance=0.1,
-    ),
+    joint=_hinge(left=0.125, most=1.6, mass=0.6),
 )
 
 TALL = Fixture(
@@ -60,15 +66,7 @@ TALL = Fixture(
     position=(0.46, 0.34),
     yaw=1.65,
     color="blue",
-    joint=Articulation(
-        "hinge",
-        axis=(0.0, 0.0, -1.0),
-        position=(0.0, 0.255, 0.0),
-        limits=(0.0, 1.0),
-        mass=2.5,
-        damping=0.1,
-        resistance=0.1,
-    ),
+    joint=_hinge(left=0.255, most=1.0, mass=2.5),
     present=0.0,
 )
 
@@ -194,6 +192,6 @@ def heading(door: View) -> Array:
     turns with it.
     """
     xp = array_namespace(door.angle)
-    facing = xp.atan2(door.rotation[:, 1, 0], door.rotation[:, 0, 0])
+    facing = parts.heading(door.rotation)
     along = xp.where(facing < -1.0, facing + xp.pi, facing) - door.side * door.angle
     return xp.where(door.lies > 0.5, along, facing)

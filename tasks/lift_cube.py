@@ -14,6 +14,7 @@ from sim.conventions import OPENING_MAX, POSITION_LIMIT, ROTATION_LIMIT
 from sim.rotations import to_matrix
 from sim.scene import Camera, Object, Scene
 from sim.state import Array, State
+from tasks import parts
 from tasks.randomization import knobs
 from tasks.task import Task, Terms, Twin
 
@@ -84,7 +85,7 @@ def _yaw_features(state: State) -> Array:
     """
     xp = array_namespace(state.q)
     hand, cube = to_matrix(state.tcp[:, 3:]), to_matrix(state.poses["cube"][:, 3:])
-    angle = xp.atan2(cube[:, 1, 0], cube[:, 0, 0]) - xp.atan2(hand[:, 1, 0], hand[:, 0, 0])
+    angle = parts.heading(cube) - parts.heading(hand)
     return xp.stack([xp.cos(4 * angle), xp.sin(4 * angle)], axis=-1)
 
 

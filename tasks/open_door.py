@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from array_api_compat import array_namespace
 
+from sim.rotations import to_matrix
 from sim.scene import Camera, Scene, Value
 from sim.state import Array, State
 from tasks import doors, parts
@@ -37,7 +38,12 @@ NAMES = tuple(door.fixture.name for door in DOORS)
 
 def success(state: State) -> Array:
     """Return whether the door is open, (n,)."""
-    return doors.view(state).angle > OPEN
+    return _open(doors.view(state))
+
+
+def _open(door: doors.View) -> Array:
+    """Return whether the door is open, (n,)."""
+    return door.angle > OPEN
 
 
 def _gap(state: State, door: doors.View) -> Array:
@@ -50,19 +56,19 @@ def privileged(state: State) -> Array:
     xp = array_namespace(state.q)
     door = doors.view(state)
     ahead, way = doors.inward(door), doors.place(door) - state.tcp[:, :3]
-    turn = doors.heading(door) - parts.yaw(state)
+    turn = doors.heading(door) - parts.heading(to_matrix(state.tcp[:, 3:]))
     return parts.concat(
         parts.hand_features(state),
         way,
         xp.sum(way * ahead, axis=-1)[:, None],
         (way[:, 1] * ahead[:, 0] - way[:, 0] * ahead[:, 1])[:, None],
-        doors.handle(state) - parts.ground(state),
+        doors.at(door, door.bar) - parts.ground(state),
         ahead[:, :2],
         xp.stack([xp.cos(turn), xp.sin(turn), door.side, door.lies, door.angle], axis=-1),
         xp.clip(door.angle / OPEN, 0.0, 1.0)[:, None],
         _gap(state, door)[:, None],
         xp.clip(state.contact[:, None] / 20.0, 0.0, 2.0),
-        parts.flag(success(state), state.q)[:, None],
+        parts.flag(_open(door), state.q)[:, None],
     )
 
 
@@ -72,7 +78,7 @@ def terms(state: State, action: Array, previous: Array) -> Terms:
     door = doors.view(state)
     distance = parts.length(doors.place(door) - state.tcp[:, :3])
     near = xp.exp(-((distance / 0.025) ** 2))
-    done = parts.flag(success(state), state.q)
+    done = parts.flag(_open(door), state.q)
     hold = near * xp.clip(1 - _gap(state, door) / 0.05, 0.0, 1.0)
     return {
         "reach": xp.maximum(1 - xp.tanh(5 * distance), done),

@@ -10,6 +10,7 @@ from typing import Any
 from array_api_compat import array_namespace, device
 
 from sim.conventions import OPENING_MAX, POSITION_LIMIT, ROTATION_LIMIT
+from sim.packed import packed
 from sim.rotations import to_matrix
 from sim.state import Array, State
 
@@ -38,9 +39,9 @@ def length(vector: Array) -> Array:
     return xp.sqrt(xp.sum(vector**2, axis=-1))
 
 
-def offset(state: State, name: str) -> Array:
-    """Return the vector from the TCP to an object's centre, (n, 3)."""
-    return state.poses[name][:, :3] - state.tcp[:, :3]
+def offset(state: State, name: str, *, grip: Array | None = None) -> Array:
+    """Return the way from the TCP to `grip` (n, 3), base frame, by default to the object's centre, (n, 3), m."""
+    return (state.poses[name][:, :3] if grip is None else grip) - state.tcp[:, :3]
 
 
 def height(state: State, name: str) -> Array:
@@ -62,7 +63,7 @@ def yaw_features(state: State, name: str) -> Array:
     """
     xp = array_namespace(state.q)
     hand, item = to_matrix(state.tcp[:, 3:]), to_matrix(state.poses[name][:, 3:])
-    angle = xp.atan2(item[:, 1, 0], item[:, 0, 0]) - xp.atan2(hand[:, 1, 0], hand[:, 0, 0])
+    angle = heading(item) - heading(hand)
     angle = angle * boxy(state, name)
     return xp.stack([xp.cos(4 * angle), xp.sin(4 * angle)], axis=-1)
 
@@ -89,10 +90,14 @@ def object_features(state: State, name: str) -> Array:
     return xp.concat(parts, axis=-1)
 
 
-def yaw(state: State) -> Array:
-    """Return the angle about z of the hand's x axis, (n,), rad."""
-    hand = to_matrix(state.tcp[:, 3:])
-    return array_namespace(state.q).atan2(hand[:, 1, 0], hand[:, 0, 0])
+def heading(rotation: Array) -> Array:
+    """Return the angle about z of the x axis of rotations (n, 3, 3), (n,), rad."""
+    return bearing(rotation[:, :, 0])
+
+
+def bearing(vector: Array) -> Array:
+    """Return the angle about z, from +x, of vectors (n, 2) or (n, 3), (n,), rad."""
+    return array_namespace(vector).atan2(packed(vector[:, 1]), packed(vector[:, 0]))
 
 
 def speed_features(state: State, name: str) -> Array:
@@ -105,10 +110,10 @@ def spare(state: State, name: str) -> Array:
     return state.opening - 2 * state.half_sizes[name][:, 1]
 
 
-def grasp_terms(state: State, name: str, *, goal: Array | None = None) -> dict[str, Array]:
-    """Return terms that lead the open hand to an object and close it there; `goal` (n, 3) is where to grasp it."""
+def grasp_terms(state: State, name: str, *, grip: Array | None = None) -> dict[str, Array]:
+    """Return terms that lead the open hand to an object and close it there; `grip` (n, 3) is where to grasp it."""
     xp = array_namespace(state.q)
-    distance = length(offset(state, name) if goal is None else goal - state.tcp[:, :3])
+    distance = length(offset(state, name, grip=grip))
     near = xp.exp(-((distance / 0.02) ** 2))
     gap = spare(state, name)
     return {

@@ -63,9 +63,16 @@ def privileged(state: State) -> Array:
 
 def terms(state: State, action: Array, previous: Array) -> Terms:
     """Return the reward terms, each in [0, 1], (n,)."""
-    way = {"goal": bins.goal(state), "clear": bins.clear(state), "placed": bins.inside(state), "grip": bins.grip(state)}
+    carried = carry_terms(
+        state,
+        "target",
+        goal=bins.goal(state),
+        clear=bins.clear(state),
+        placed=bins.inside(state),
+        grip=bins.grip(state),
+    )
     return {
-        **carry_terms(state, "target", **way),
+        **carried,
         "success": parts.flag(success(state), state.q),
         **parts.motion_terms(state, action, previous),
     }

@@ -16,6 +16,8 @@ HALF = {"small": (0.014, 0.016), "medium": (0.0185, 0.0215), "large": (0.0245, 0
 HELD_OUT_HALF = {"small": (0.0125, 0.0135), "medium": (0.0185, 0.0215), "large": (0.0275, 0.0285)}
 """The same outside of what training draws."""
 
+HEIGHTS = (0.9, 1.3)
+"""Half a cylinder's height in radii."""
 
 PEG_THICKNESS = (0.8, 0.8)
 """Half a peg's thickness, drawn between these shares of what the size word says, where a task says nothing else."""
@@ -51,10 +53,6 @@ class Body:
         """Return the way from the middle to an end of a long thing; (0, 0) for the others."""
         length = self.half_size[0] if self.long else 0.0
         return length * math.cos(self.yaw), length * math.sin(self.yaw)
-
-
-HEIGHTS = (0.9, 1.3)
-"""Half a cylinder's height in radii."""
 
 
 def half_size(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench import variation
 from bench.variation import Change, Changes
 from sim.errors import UserError, unknown
-from sim.scene import Value, rgb
+from sim.scene import Value, light_direction, rgb
 from sim.textures import TEXTURES
 
 Body = TypeVar("Body")
@@ -59,10 +59,7 @@ class Turned:
 
     def direction(self, path: str, nominal: Value) -> NDArray[np.float64]:
         """Return a light's direction (3,) after its change, of length 1."""
-        way = np.array(self.value(path, nominal))
-        if np.linalg.norm(way) < 1e-6:
-            raise UserError(f"{path} is (0, 0, 0): a light needs a direction, for example (-0.3, 0.2, -1).")
-        return np.asarray(way / np.linalg.norm(way))
+        return light_direction(path, np.asarray(self.value(path, nominal), dtype=np.float64))
 
     def surface(self, name: str, nominal: tuple[float, ...]) -> tuple[str, tuple[float, ...]] | None:
         """Return texture and colour of "table" or another surface after its changes; None where it has none.

@@ -28,15 +28,33 @@ def carry(state: State, *, goal: Array, clear: Array, placed: Array, near: float
 
     `placed` (n,) bool says that it may be let go; `near` m beside the goal it is lowered.
     """
-    xp = array_namespace(state.q)
     move, turn, gripper = grasp.approach(state, "target")
     held = moves.held(state, "target")
     carried = _carried(state, goal=goal, clear=clear, near=near)
     away = _away(state, up=DRAW_BACK)
-    move = xp.where(placed[:, None], away, xp.where(held[:, None], carried, move))
-    turn = xp.where((placed | held)[:, None], 0 * turn, turn)
+    ways = (move, carried, away), (turn, 0 * turn, 0 * turn)
+    return _act(*ways, gripper, held=held, placed=placed)
+
+
+def _act(
+    move: tuple[Array, Array, Array],
+    turn: tuple[Array, Array, Array],
+    gripper: Array,
+    *,
+    held: Array,
+    placed: Array,
+) -> Array:
+    """Return actions (n, 7): of the three moves and turns (n, 3) the first, while `held` the second, `placed` the last.
+
+    The fingers are closed while `held`, open when `placed`, and do what `gripper` (n,) says before.
+    """
+    xp = array_namespace(gripper)
+
+    def chosen(before: Array, with_it: Array, after: Array) -> Array:
+        return xp.where(placed[:, None], after, xp.where(held[:, None], with_it, before))
+
     gripper = xp.where(placed, 0 * gripper + 1, xp.where(held, 0 * gripper, gripper))
-    return moves.act(move, turn, gripper)
+    return moves.act(chosen(*move), chosen(*turn), gripper)
 
 
 def _carried(
@@ -88,17 +106,14 @@ def fill(state: State) -> Array:
     hover = xp.clip(clear + OPEN_CLEAR - (item[:, 2] - state.table), grasp.HOVER, None)
     # A can that has fallen over is grasped across its axis.
     axis = bins.axis(state)
-    twist = moves.down(state, along=xp.atan2(axis[:, 1], axis[:, 0]))[:, 2] * (
-        1 - moves.share(xp.abs(axis[:, 2]), 0.3, 0.8)
-    )
+    lying = 1 - moves.share(xp.abs(axis[:, 2]), 0.3, 0.8)
+    twist = moves.down(state, along=parts.bearing(axis))[:, 2] * lying
     move, turn, gripper = grasp.approach(state, "target", grip=grip, hover=hover, twist=twist)
     held = moves.held(state, "target", grip=grip)
     carried = _carried(state, goal=goal, clear=clear, near=0.04, speed=FAST, gain=EAGER)
     # Until the fingers have opened the hand goes on down: where it stops and where it lets go, a copy would do neither.
     loose = moves.share(parts.spare(state, "target"), 0.002, 0.010)
     away = _away(state, up=xp.clip(half + 0.03, DRAW_BACK, None)) + carried * (1 - loose)[:, None]
-    move = xp.where(placed[:, None], away, xp.where(held[:, None], carried, move))
     upright = xp.concat([turn[:, :2], 0 * turn[:, 2:]], axis=-1)
-    turn = xp.where(placed[:, None], 0 * turn, xp.where(held[:, None], upright, turn))
-    gripper = xp.where(placed, 0 * gripper + 1, xp.where(held, 0 * gripper, gripper))
-    return moves.act(move, turn, gripper)
+    ways = (move, carried, away), (turn, upright, 0 * turn)
+    return _act(*ways, gripper, held=held, placed=placed)

@@ -23,7 +23,7 @@ def approach(
     `grip` (n, 3), by default at its centre; what is round from any side, or after a turn by `twist` (n,) rad.
     """
     xp = array_namespace(state.q)
-    way = parts.offset(state, name) if grip is None else grip - state.tcp[:, :3]
+    way = parts.offset(state, name, grip=grip)
     beside = parts.length(way[:, :2])
     rise = hover * moves.share(beside, 0.004, 0.05)
     turn = moves.down(state, along=moves.face(state, name), period=math.pi / 2)

@@ -43,7 +43,7 @@ def down(state: State, *, along: Array, period: float = math.pi) -> Array:
     xp = array_namespace(state.q)
     hand = to_matrix(state.tcp[:, 3:])
     z = hand[:, :, 2]
-    yaw = along - xp.atan2(hand[:, 1, 0], hand[:, 0, 0])
+    yaw = along - parts.heading(hand)
     yaw = yaw - period * xp.round(yaw / period)
     # hand z x (0, 0, -1) is the tilt; the yaw is about the vertical.
     return xp.stack([-z[:, 1], z[:, 0], yaw], axis=-1)
@@ -57,14 +57,12 @@ def act(move: Array, turn: Array, gripper: Array) -> Array:
 
 def face(state: State, name: str) -> Array:
     """Return the angle about z (n,) of an object's x axis, rad."""
-    xp = array_namespace(state.q)
-    item = to_matrix(state.poses[name][:, 3:])
-    return xp.atan2(item[:, 1, 0], item[:, 0, 0])
+    return parts.heading(to_matrix(state.poses[name][:, 3:]))
 
 
 def held(state: State, name: str, *, grip: Array | None = None) -> Array:
     """Return whether the fingers are closed around an object at `grip` (n, 3), by default its centre, (n,) bool."""
     xp = array_namespace(state.q)
-    way = parts.offset(state, name) if grip is None else grip - state.tcp[:, :3]
+    way = parts.offset(state, name, grip=grip)
     inside = (parts.length(way[:, :2]) < 0.02) & (xp.abs(way[:, 2]) < 0.03)
     return inside & (parts.spare(state, name) < 0.006) & (state.contact > 1)

@@ -43,5 +43,5 @@ def slide(state: State) -> Array:
     there = moves.share(distance, ENOUGH, 2 * ENOUGH)[:, None]
     low = xp.clip(0.3 * top, 0.013, None) - clearance
     move = xp.concat([plane * there, (low + rise)[:, None] * there], axis=-1)
-    turn = moves.down(state, along=xp.atan2(ahead[:, 1], ahead[:, 0])) * there
+    turn = moves.down(state, along=parts.bearing(ahead)) * there
     return moves.act(move, turn, xp.zeros_like(low))
