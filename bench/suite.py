@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.axes import axes_digest, find_axis
+from bench.config import BenchConfig
 from sim.errors import UserError, unknown
 from sim.files import digest_json
 from sim.jobs import load_toml
@@ -43,10 +44,13 @@ class Suite:
     levels: tuple[int, ...]
     axes: tuple[str, ...]
     places: tuple[Place, ...]
+    # An episode ends once our task's own success has held for so many steps; unset, at the horizon.
+    stop_lifted: int | None = None
 
     def digest(self) -> str:
         """Return the digest of everything that decides which episodes run: the suite and its axes."""
-        return digest_json({"suite": asdict(self), "axes": axes_digest(self.all_axes)})
+        said = {name: value for name, value in asdict(self).items() if value is not None}
+        return digest_json({"suite": said, "axes": axes_digest(self.all_axes)})
 
     @property
     def all_axes(self) -> tuple[str, ...]:
@@ -72,12 +76,19 @@ def load_suite(name: str) -> Suite:
     return load_toml(SUITES / f"{name}.toml", Suite)
 
 
+def stop_lifted(config: BenchConfig) -> int | None:
+    """Return for how many steps success holds until an episode ends: the suite says it, or a run without one."""
+    return config.stop_lifted if config.suite is None else load_suite(config.suite).stop_lifted
+
+
 def _checked(suite: Suite, where: str) -> Suite:
     """Refuse a suite that cannot mean anything."""
     for axis in suite.all_axes:
         find_axis(axis)
     if suite.episodes < 1:
         raise UserError(f"{where}: episodes = {suite.episodes}. Allowed: 1 or more.")
+    if suite.stop_lifted is not None and suite.stop_lifted < 1:
+        raise UserError(f"{where}: stop_lifted = {suite.stop_lifted}. Allowed: 1 or more, or nothing.")
     if not suite.places:
         raise UserError(f'{where}: no places. Name at least one: [[places]] task = "..." hosts = ["demomill"]')
     wrong = [level for level in suite.levels if not 1 <= level <= 3]

@@ -91,7 +91,7 @@ def run(tmp_path):
 
 def test_the_page_of_a_suite_shows_drops_means_motion_and_grounding(run):
     page = build_page([run])
-    assert "Generalization: suite smoke-v1" in page
+    assert "Generalization: suite smoke-v2" in page
     assert page.count('<figure class="chart dots">') == 1, "the expert has no arm to draw"
     assert len(re.findall(r'<circle class="full s[012]"', page)) == 3, "three levels of blur stay significant"
     assert re.findall(r'<circle class="hollow s(\d)"', page) == ["0"], (
@@ -151,6 +151,6 @@ def test_the_terminal_names_the_costliest_axes(run, tmp_path):
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(BenchResult(tmp_path, json.loads((run / "results.json").read_text())))
     text = " ".join(console.export_text().split())
-    assert "Suite smoke-v1" in text
+    assert "Suite smoke-v2" in text
     assert "image blur 1: +91*" in text
     assert "sentence blank" not in text

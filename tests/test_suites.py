@@ -17,7 +17,7 @@ from bench.intervals import mcnemar, wilson
 from bench.record import key
 from bench.reproduce import compare_logs, reproduce
 from bench.run import EPISODES, START, bench
-from bench.suite import SHIPPED, load_suite
+from bench.suite import SHIPPED, load_suite, stop_lifted
 from bench.suite_drops import drops
 from bench.suite_means import means, overall
 from bench.suite_plan import Cell, Plan, make_plan
@@ -29,7 +29,7 @@ from sim.errors import UserError
 from sim.streams import split_of
 from tasks.catalogue import load_task
 
-FROZEN = {"smoke": "1a07e00de510872d", "standard": "b7fe35f071c460a5", "full": "dda9e9db0e2af990"}
+FROZEN = {"smoke": "4adc2dc41ded695c", "standard": "b7fe35f071c460a5", "full": "dda9e9db0e2af990"}
 
 SMALL = """
 name = "small"
@@ -185,12 +185,25 @@ def test_what_a_suite_does_not_have_is_refused(suite, tmp_path, changes, message
     assert not (tmp_path / "run").exists()
 
 
+def test_a_suite_can_end_episodes_once_success_held(tmp_path):
+    path = tmp_path / "short.toml"
+    short = SMALL.replace("episodes = 2", "episodes = 2\nstop_lifted = 5")
+    path.write_text(short.replace('"action_latency", "camera_pose", "object_color", "sentence_blank"', '"robot_pose"'))
+    config = BenchConfig(out=tmp_path / "run", suite=str(path), hosts=("demomill",), workers=1, filmstrips=0)
+    bench(config, policies=EXPERT, progress=False)
+    log = read_log(config.out / EPISODES)
+    assert stop_lifted(config) == 5
+    assert stop_lifted(replace(config, suite=None)) is None
+    assert all(line["task_success"] and line["length"] < 60 for line in log), [line["length"] for line in log]
+
+
 def test_a_suite_with_unknown_axes_or_levels_is_refused(tmp_path):
     path = tmp_path / "mine.toml"
     for old, new, message in (
         ('"camera_pose"', '"camera_poses"', "Did you mean 'camera_pose'"),
         ("levels = [2]", "levels = [4]", "Allowed: 1, 2 and 3"),
         ("episodes = 2", "episodes = 0", "1 or more"),
+        ("episodes = 2", "episodes = 2\nstop_lifted = 0", "1 or more"),
         ("seed = 3", "sed = 3", "unknown key 'sed'"),
     ):
         path.write_text(SMALL.replace(old, new))
