@@ -28,6 +28,9 @@ class ExpertStage:
     goal: float = 0.85
     patience: int = 4
     episodes: int = 1000
+    start: str = "script"
+    pace: str = "gentle"
+    preset: str = "physical"
 
 
 @dataclass(frozen=True)

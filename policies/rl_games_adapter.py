@@ -30,7 +30,7 @@ from rl_games.common.ivecenv import IVecEnv
 from rl_games.torch_runner import Runner
 
 from policies.curves import Progress, Tally
-from policies.rl_games_settings import ENV_NAME, GAMMA, GENTLE_RATE, REWARD_SCALE, network_params
+from policies.rl_games_settings import ENV_NAME, GAMMA, PACES, REWARD_SCALE, Pace, network_params
 from policies.rl_games_state import Keeper, put_back, taken
 from policies.training_state import TrainingState
 from policies.warm_start import warm_start
@@ -167,12 +167,13 @@ def train(
     tensorboard: Path | None = None,
     keeper: Keeper | None = None,
     script: Script | None = None,
+    pace: str = "gentle",
     copied: Callable[[dict[str, NDArray[np.float32]]], None] = lambda weights: None,
 ) -> dict[str, NDArray[np.float32]]:
     """Train PPO until `report` returns True or `max_steps` environment steps are done; return the actor's weights.
 
-    With a `script`, PPO begins with a copy of it (policies/warm_start.py), whose steps count too; `copied` is told its
-    weights.
+    With a `script`, PPO begins with a copy of it (policies/warm_start.py), whose steps count too, and goes on at a
+    `pace` of `PACES`; `copied` is told its weights.
 
     The weights: "mean" and "std" (p,) of the observation, then "0.weight", "0.bias" ... of the layers in order.
     With a `keeper` whose state is of an unfinished training, that training goes on.
@@ -183,18 +184,20 @@ def train(
     env_configurations.register(ENV_NAME, {"vecenv_type": ENV_NAME, "env_creator": lambda **_: vec_env})
     vecenv.register(ENV_NAME, lambda name, actors, **_: vec_env)
     if state is None and script is not None:
-        state = _copy(vec_env, script, seed=seed, report=report)
+        state = _copy(vec_env, script, seed=seed, pace=PACES[pace], report=report)
         done = state.curve[-1].steps
         copied(_actor_weights(state.model))
     observer = _Observer(vec_env, report, keeper, state)
     steps = max(1, (max_steps - done) // (16 * env.n))
-    _run(observer, vec_env, seed=seed, epochs=steps, folder=tensorboard, gentle=script is not None)
+    _run(observer, vec_env, seed=seed, epochs=steps, folder=tensorboard, pace=PACES[pace] if script else None)
     if keeper is not None:
         keeper.keep(lambda: taken(observer.algo), begun=vec_env.begun)
     return _actor_weights(taken(observer.algo)[0])
 
 
-def _run(observer: _Observer, env: TaskVecEnv, *, seed: int, epochs: int, folder: Path | None, gentle: bool) -> None:
+def _run(
+    observer: _Observer, env: TaskVecEnv, *, seed: int, epochs: int, folder: Path | None, pace: Pace | None
+) -> None:
     """Let rl_games train; what it prints goes nowhere, its event files into `folder`."""
     with tempfile.TemporaryDirectory() as scratch:
         params = network_params(
@@ -203,7 +206,7 @@ def _run(observer: _Observer, env: TaskVecEnv, *, seed: int, epochs: int, folder
             max_epochs=epochs,
             folder=folder or Path(scratch),
             device=str(env.device),
-            gentle=gentle,
+            pace=pace,
         )
         runner = Runner(algo_observer=observer)
         with (Path(scratch) / "rl_games.log").open("w") as log, contextlib.redirect_stdout(log):
@@ -214,7 +217,9 @@ def _run(observer: _Observer, env: TaskVecEnv, *, seed: int, epochs: int, folder
                 observer.close()
 
 
-def _copy(env: TaskVecEnv, script: Script, *, seed: int, report: Callable[[Progress], bool]) -> TrainingState:
+def _copy(
+    env: TaskVecEnv, script: Script, *, seed: int, pace: Pace, report: Callable[[Progress], bool]
+) -> TrainingState:
     """Return the state of a training whose network copies `script`; every round with finished episodes is reported."""
     began, curve = time.perf_counter(), list[Progress]()
 
@@ -224,8 +229,8 @@ def _copy(env: TaskVecEnv, script: Script, *, seed: int, report: Callable[[Progr
             curve.append(tally.progress(steps=steps, seconds=time.perf_counter() - began))
             report(curve[-1])
 
-    made = warm_start(env, script, seed=seed, gamma=GAMMA, reward_scale=REWARD_SCALE, report=count)
-    return TrainingState("", made.model, {}, GENTLE_RATE, env.begun, tuple(curve))
+    made = warm_start(env, script, seed=seed, gamma=GAMMA, reward_scale=REWARD_SCALE, pace=pace, report=count)
+    return TrainingState("", made.model, {}, pace.rate, env.begun, tuple(curve))
 
 
 def _actor_weights(model: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,33 @@ ENV_NAME = "demomill"
 GAMMA, REWARD_SCALE = 0.98, 0.1
 """Discount, and what rewards are multiplied by."""
 
-GENTLE_RATE = 3e-5
-"""First learning rate of a network that can do the task already."""
+
+@dataclass(frozen=True)
+class Pace:
+    """How a network goes on from a copy of a script."""
+
+    # Most noise under which the copy is made, a standard deviation as a share of the limits; each world draws its own.
+    noise: float
+    # Logarithm of PPO's first standard deviation, as a share of the limits: it explores around the copy.
+    sigma: float
+    # First learning rate, and the divergence of an update that the rate is adapted to.
+    rate: float
+    kl: float
+
+
+PACES = {
+    "gentle": Pace(noise=0.25, sigma=-2.3, rate=3e-5, kl=0.004),
+    "bold": Pace(noise=0.6, sigma=-1.6, rate=2e-4, kl=0.01),
+}
+"""Small steps for a copy that does the task already, larger ones for one that has much to learn in its worlds."""
 
 
 def network_params(
-    *, worlds: int, seed: int, max_epochs: int, folder: Path, device: str, gentle: bool = False
+    *, worlds: int, seed: int, max_epochs: int, folder: Path, device: str, pace: Pace | None = None
 ) -> dict[str, Any]:
     """Return rl_games' configuration: PPO with a [256, 128, 64] ELU network and an adaptive learning rate.
 
-    `gentle` takes smaller steps and asks for no entropy: for a network that can do the task already.
+    With a `pace` it takes smaller steps and asks for no entropy: for a network that begins as a copy.
     """
     return {
         "seed": seed + 1,
@@ -66,12 +84,12 @@ def network_params(
             "value_bootstrap": True,
             "gamma": GAMMA,
             "tau": 0.95,
-            "learning_rate": GENTLE_RATE if gentle else 1e-3,
+            "learning_rate": pace.rate if pace else 1e-3,
             "lr_schedule": "adaptive",
-            "kl_threshold": 0.004 if gentle else 0.012,
+            "kl_threshold": pace.kl if pace else 0.012,
             "e_clip": 0.2,
             "clip_value": True,
-            "entropy_coef": 0.0 if gentle else 0.001,
+            "entropy_coef": 0.0 if pace else 0.001,
             "critic_coef": 2.0,
             "bounds_loss_coef": 0.001,
             "truncate_grads": True,

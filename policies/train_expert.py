@@ -13,6 +13,7 @@ from safetensors.numpy import load, save
 from policies.curves import Progress, draw_curve, machine
 from policies.evaluate_expert import EvaluateExpertConfig, ExpertScore, measure
 from policies.expert import RECORD, ExpertPolicy, draft_spec, load_expert, save_expert
+from policies.rl_games_settings import PACES
 from policies.training_state import RESUME, load_state
 from sim.engine import ENGINES
 from sim.errors import UserError, unknown
@@ -57,11 +58,15 @@ class TrainExpertConfig:
     episodes: int = 1000
     # What PPO begins with: "script", a copy of the task's scripted controller where it has one, or "nothing".
     start: str = "script"
+    # How PPO goes on from the copy: "gentle", for one that does the task already, or "bold", for one that has much to
+    # learn in its worlds.
+    pace: str = "gentle"
     # Physics engine.
     engine: str = "mujoco"
     # Device of an engine that has a choice, "cuda:0" or "cpu": worlds and training stay on it.
     device: str | None = None
-    # Randomization preset of the training worlds; experts see no pixels.
+    # Randomization preset of the training worlds; experts see no pixels. "physical[+disturbed]" for one that is to
+    # show how to recover when demonstrations are collected with noise on what is executed (`perturb_std`).
     preset: str = "physical"
     # Write TensorBoard files into the folder.
     tensorboard: bool = False
@@ -111,23 +116,27 @@ def train_expert(config: TrainExpertConfig) -> TrainExpertResult:
     return TrainExpertResult(str(folder), curve[-1].steps, curve[-1].seconds, score)
 
 
-def _score(weights: Weights, config: TrainExpertConfig, *, task: str, episodes: int, seed: int) -> ExpertScore:
+def _score(
+    weights: Weights, config: TrainExpertConfig, *, task: str, episodes: int, seed: int, preset: str = "physical"
+) -> ExpertScore:
     """Return what a network reaches on validation episodes of `seed`."""
     draft = ExpertPolicy(weights, spec=draft_spec(task), task=task)
-    asked = EvaluateExpertConfig(task, episodes=episodes, seed=seed, engine=config.engine, device=config.device)
+    asked = EvaluateExpertConfig(task, episodes, seed, preset, engine=config.engine, device=config.device)
     return measure(draft, asked, task=task)
 
 
 def _better(weights: Weights, folder: Path, config: TrainExpertConfig, task: str) -> tuple[Weights, str]:
     """Return PPO's network or the copy that it began with, whichever does better, and which it is.
 
-    They are compared on episodes of their own, not on those of the final measurement; the calmer one wins a tie.
+    They are compared on episodes of their own, not on those of the final measurement, in worlds like those of the
+    training; the calmer one wins a tie.
     """
     if not (folder / COPY).is_file():
         return weights, "ppo"
     candidates = {"ppo": weights, "copy": load((folder / COPY).read_bytes())}
+    count, seed = min(config.episodes, SELECTED_ON), SELECTION_SEED
     scores = {
-        name: _score(found, config, task=task, episodes=min(config.episodes, SELECTED_ON), seed=SELECTION_SEED)
+        name: _score(found, config, task=task, episodes=count, seed=seed, preset=config.preset)
         for name, found in candidates.items()
     }
     kept = max(scores, key=lambda name: (scores[name].success.value, -scores[name].action_change))
@@ -140,6 +149,8 @@ def _check(config: TrainExpertConfig) -> None:
         raise unknown("engine", config.engine, ENGINES)
     if config.start not in STARTS:
         raise unknown("start", config.start, STARTS)
+    if config.pace not in PACES:
+        raise unknown("pace", config.pace, PACES)
     if config.worlds < 128 or config.worlds % 128:
         raise UserError(f"worlds = {config.worlds} is not allowed: a multiple of 128, at least 128, fills minibatches.")
     if config.episodes < 1:
@@ -172,6 +183,7 @@ def _learn(config: TrainExpertConfig, folder: Path, task: str) -> tuple[Weights,
                 tensorboard=folder / "tensorboard" if config.tensorboard else None,
                 keeper=keeper,
                 script=load_script(task) if config.start == "script" else None,
+                pace=config.pace,
                 copied=lambda copy: write_bytes(folder / COPY, save(copy)),
             )
         finally:
@@ -190,6 +202,7 @@ def _command(config: TrainExpertConfig, task: str) -> str:
         f"demomill train-expert {task} --seed {config.seed} --worlds {config.worlds} --max-steps {config.max_steps} "
         f"--goal {config.goal} --patience {config.patience} --episodes {config.episodes} "
         f"--start {config.start} --engine {config.engine} --preset {config.preset}"
+        + ("" if config.pace == "gentle" else f" --pace {config.pace}")
         + (f" --device {config.device}" if config.device else "")
     )
 
@@ -199,6 +212,7 @@ def _identity(config: TrainExpertConfig, task: str) -> str:
     return (
         f"{task} {load_task(task).digest()}, seed {config.seed}, {config.worlds} worlds, "
         f"start {config.start}, engine {config.engine}, preset {config.preset}"
+        + ("" if config.pace == "gentle" else f", pace {config.pace}")
     )
 
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from policies.rl_games_settings import Pace
 from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
 from sim.streams import generator
 from tasks.scripted import Script
@@ -26,12 +27,6 @@ ROUNDS, STEPS = 10, 64
 
 UPDATES, LAST, BATCH, RATE = 300, 4000, 2048, 1e-3
 """Adam's updates after each round and, at a rate that falls to nothing, after the last one."""
-
-NOISE = 0.25
-"""The worlds' standard deviation of noise on what is executed is drawn between 0 and this share of the limits."""
-
-SIGMA = -2.3
-"""Logarithm of PPO's first standard deviation, as a share of the limits: it explores around the copy."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +71,7 @@ def warm_start(
     seed: int,
     gamma: float,
     reward_scale: float,
+    pace: Pace,
     report: Callable[[int, float], None] = lambda steps, loss: None,
 ) -> WarmStart:
     """Return a network that copies `script` in the worlds of `env`, a policies.rl_games_adapter.TaskVecEnv."""
@@ -87,7 +83,7 @@ def warm_start(
     statistics = _Statistics(seen)
     for number in range(ROUNDS):
         dice = generator(seed, "warm start", number)
-        collected = _collect(env, seen, network if number else None, script, statistics, dice)
+        collected = _collect(env, seen, network if number else None, script, statistics, dice, noise=pace.noise)
         seen = collected.last
         rounds.append(collected)
         statistics = _Statistics(torch.cat([part.seen.flatten(0, 1) for part in rounds]), value=statistics.value)
@@ -96,7 +92,7 @@ def warm_start(
         loss = _fit(network, optimizer, rounds, values, statistics, dice, updates=LAST if last else UPDATES, fall=last)
         report((number + 1) * STEPS * seen.shape[0], loss)
     steps = ROUNDS * STEPS * seen.shape[0]
-    return WarmStart(_named(network, statistics, steps), steps)
+    return WarmStart(_named(network, statistics, steps, sigma=pace.sigma), steps)
 
 
 class _Statistics:
@@ -118,18 +114,20 @@ def _collect(
     script: Script,
     statistics: _Statistics,
     dice: np.random.Generator,
+    *,
+    noise: float,
 ) -> _Round:
     """Roll out the network, or the script where there is none yet, with noise; label every state by the script."""
     unit = torch.tensor([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3, device=seen.device)
-    level = torch.as_tensor(dice.uniform(0.0, NOISE, size=(seen.shape[0], 1)), device=seen.device)
+    level = torch.as_tensor(dice.uniform(0.0, noise, size=(seen.shape[0], 1)), device=seen.device)
     parts: list[tuple[torch.Tensor, ...]] = []
     for _ in range(STEPS):
         wanted = torch.as_tensor(script(env.state()))
         label = torch.cat([wanted[:, :6] / unit, 2 * wanted[:, 6:] - 1], dim=1).float()
         with torch.no_grad():
             chosen = label if network is None else network(statistics.normal(seen))[0]
-        noise = torch.as_tensor(dice.standard_normal(size=(seen.shape[0], 6)), device=seen.device) * level
-        executed = torch.cat([chosen[:, :6] + noise, chosen[:, 6:]], dim=1).float()
+        shake = torch.as_tensor(dice.standard_normal(size=(seen.shape[0], 6)), device=seen.device) * level
+        executed = torch.cat([chosen[:, :6] + shake, chosen[:, 6:]], dim=1).float()
         after, reward, done, infos = env.step(executed)
         parts.append((seen, label, reward, done, infos["time_outs"]))
         seen = after
@@ -195,7 +193,7 @@ def _fit(
     return float(loss.detach())
 
 
-def _named(network: _Network, statistics: _Statistics, count: int) -> dict[str, NDArray[np.generic]]:
+def _named(network: _Network, statistics: _Statistics, count: int, *, sigma: float) -> dict[str, NDArray[np.generic]]:
     """Return the network and its statistics by the names of rl_games."""
     model: dict[str, NDArray[np.generic]] = {
         "running_mean_std.running_mean": statistics.mean.cpu().numpy(),
@@ -204,7 +202,7 @@ def _named(network: _Network, statistics: _Statistics, count: int) -> dict[str, 
         "value_mean_std.running_mean": np.array([statistics.value[0]]),
         "value_mean_std.running_var": np.array([statistics.value[1] ** 2]),
         "value_mean_std.count": np.array(float(count)),
-        "a2c_network.sigma": np.full(7, SIGMA, dtype=np.float32),
+        "a2c_network.sigma": np.full(7, sigma, dtype=np.float32),
     }
     for name, tensor in network.state_dict().items():
         part, _, rest = name.partition(".")

@@ -66,6 +66,8 @@ EXTRAS = {
     ),
     "shadows": knobs("light.shadows =choice(0, 1)"),
     "jpeg": knobs("image.jpeg =choice(0, 0, 90, 75, 60, 45, 30)"),
+    # What collecting with `perturb_std` does to an expert, which had better have learnt to recover from it.
+    "disturbed": knobs("action.noise =U(0, 0.5)"),
 }
 """Laws that a preset takes in when its name says so, "train[+lights]"; by itself it stays as its digest knows it."""
 

@@ -10,7 +10,7 @@ import torch
 
 from policies import warm_start as module
 from policies.rl_games_adapter import TaskVecEnv, train
-from policies.rl_games_settings import GAMMA, REWARD_SCALE
+from policies.rl_games_settings import GAMMA, PACES, REWARD_SCALE
 from policies.train_expert import TrainExpertConfig, train_expert
 from policies.warm_start import WarmStart, warm_start
 from sim.errors import UserError
@@ -34,7 +34,13 @@ def _copied() -> tuple[WarmStart, list[float], TaskVecEnv]:
     script, losses = load_script(TASK), list[float]()
     assert script is not None
     made = warm_start(
-        env, script, seed=0, gamma=GAMMA, reward_scale=REWARD_SCALE, report=lambda _, loss: losses.append(loss)
+        env,
+        script,
+        seed=0,
+        gamma=GAMMA,
+        reward_scale=REWARD_SCALE,
+        pace=PACES["gentle"],
+        report=lambda _, loss: losses.append(loss),
     )
     return made, losses, env
 
