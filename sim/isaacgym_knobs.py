@@ -40,6 +40,7 @@ SET_HERE = (
 
 NOT_PHYSICAL = (
     "action.*",
+    "gripper.speed",
     "observation.*",
     "light.*",
     "camera.*",

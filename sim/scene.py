@@ -95,6 +95,8 @@ class Scene:
             "gripper.friction": 1.5,
             # How far the gripper is open when an episode begins, 0 to 1.
             "gripper.opening": 1.0,
+            # How much of their way the fingers' set point moves in one control step at most; 1: all of it.
+            "gripper.speed": 1.0,
             # Factors on time constant and damping ratio of all contacts: above 1 softer, below 1 bouncier.
             "contact.softness": 1.0,
             "contact.damping": 1.0,

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from sim.conventions import CANONICAL, POSITION_LIMIT, ROTATION_LIMIT
 from sim.engine import Drawing, Engine, Keeping, Values, make_engine
 from sim.episodes import SHOWN, EnvSpec, Ids, Images, Observation, Resting, Step
-from sim.errors import UserError
 from sim.host_engine import on_host
 from sim.scene import Value
 from sim.soundness import faults
 from sim.streams import episode_seed, frame_seed, generator
+from tasks.actuation import MAX_LATENCY, finger_speed, latency, toward
 from tasks.catalogue import load_task
 from tasks.proprioception import canonical_state as canonical_state
 from tasks.task import Task
@@ -27,24 +27,11 @@ if TYPE_CHECKING:
 OUT_OF_REACH = 2.0
 """An object farther than this from the robot's base, m, has been thrown; the episode ends."""
 
-MAX_LATENCY = 4
-"""Most control steps that an action can be late."""
-
 START = np.array([0.0] * 6 + [1.0])
 """The action that counts as the one before the first: at rest, gripper open."""
 
 ARM_LIMITS = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3 + [0.0])
 """Limits of the arm's part of an action; the gripper gets no noise."""
-
-
-def latency(value: Value) -> int:
-    """Return a drawn latency in control steps; what is no whole number from 0 to MAX_LATENCY is refused."""
-    if not isinstance(value, float | int) or value not in range(MAX_LATENCY + 1):
-        raise UserError(
-            f"action.latency = {value!r} is not allowed. Allowed: whole numbers of control steps from 0 to "
-            f'{MAX_LATENCY}; write the law as "action.latency =choice(0, 1, 2)".'
-        )
-    return int(value)
 
 
 class TaskEnv:
@@ -74,6 +61,8 @@ class TaskEnv:
         # The last actions, newest first (MAX_LATENCY + 1, n, 7), and how many steps old the executed one is (n,).
         self._sent = np.zeros((MAX_LATENCY + 1, self.n, 7))
         self._latency = np.zeros(self.n, dtype=np.intp)
+        # Set points of the fingers, 0 closed to 1 open, and how fast they move, (n,).
+        self._fingers, self._speed = np.ones(self.n), np.ones(self.n)
         self._noise = np.zeros((self.n, task.horizon, 7))
         self._state = engine.state()
         width = task.privileged(self._state).shape[1]
@@ -90,6 +79,8 @@ class TaskEnv:
             values.append(drawn)
             self._seeds[world], self._sentences[world] = seed, None
             self._latency[world] = latency(drawn["action.latency"])
+            self._speed[world] = finger_speed(drawn["gripper.speed"])
+            self._fingers[world] = drawn["gripper.opening"]
             self._draw_noise(int(world), seed, drawn)
         self.engine.reset(np.asarray(ids, dtype=np.intp), values)
         self._steps[ids] = 0
@@ -172,7 +163,9 @@ class TaskEnv:
         """Execute canonical actions (n, 7)."""
         worlds, row = np.arange(self.n), np.minimum(self._steps, self.task.horizon - 1)
         self._sent = np.concatenate([np.asarray(actions, dtype=np.float64)[None], self._sent[:-1]])
-        self._state = self.engine.step(self._sent[self._latency, worlds] + self._noise[worlds, row])
+        command = self._sent[self._latency, worlds] + self._noise[worlds, row]
+        self._fingers = command[:, 6] = toward(self._fingers, command[:, 6], self._speed)
+        self._state = self.engine.step(command)
         self._steps += 1
         terms = {k: np.asarray(v) for k, v in self.task.terms(self._state, actions, self._previous).items()}
         self._previous = np.array(actions)

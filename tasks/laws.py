@@ -66,6 +66,8 @@ EXTRAS = {
     ),
     "shadows": knobs("light.shadows =choice(0, 1)"),
     "jpeg": knobs("image.jpeg =choice(0, 0, 90, 75, 60, 45, 30)"),
+    # From robosuite's gripper, which takes 10 control steps from open to closed, to ManiSkill's, which takes 2.
+    "grippers": knobs("gripper.speed =choice(0.08, 0.1, 0.14, 0.2, 0.35, 1, 1)"),
     # What collecting with `perturb_std` does to an expert, which had better have learnt to recover from it.
     "disturbed": knobs("action.noise =U(0, 0.5)"),
 }

@@ -36,6 +36,7 @@ PHYSICAL = knobs(
     "cube.friction *U(0.5, 1.2)",
     "gripper.friction *U(0.6, 1.4)",
     "gripper.opening =U(0.3, 1)",
+    "gripper.speed =choice(0.08, 0.1, 0.14, 0.2, 0.35, 1, 1)",
     "robot.q +U([-0.2, -0.15, -0.15, -0.2, -0.15, -0.2, -0.35], [0.2, 0.15, 0.15, 0.2, 0.15, 0.2, 0.35])",
     "robot.response *U(0.35, 1.1)",
     "robot.damping *U(0.8, 1.25)",

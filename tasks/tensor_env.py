@@ -16,8 +16,9 @@ from sim.host_engine import on_host
 from sim.soundness import faults
 from sim.state import Array
 from sim.streams import generator
+from tasks.actuation import MAX_LATENCY, finger_speed, latency, toward
 from tasks.catalogue import load_task
-from tasks.env import ARM_LIMITS, MAX_LATENCY, OUT_OF_REACH, START, TaskEnv, latency
+from tasks.env import ARM_LIMITS, OUT_OF_REACH, START, TaskEnv
 from tasks.task import Task
 
 
@@ -41,6 +42,7 @@ class TensorEnv:
         self._sent = self._put(np.tile(START, (MAX_LATENCY + 1, self.n, 1)))
         self._worlds = self._xp.arange(self.n, device=self._device)
         self._latency = self._xp.zeros_like(self._worlds)
+        self._fingers, self._speed = self._put(np.ones(self.n)), self._put(np.ones(self.n))
         self._steps = self._xp.zeros_like(self._worlds)
 
     def _put(self, values: NDArray[np.float64]) -> Array:
@@ -54,6 +56,8 @@ class TensorEnv:
         index = self._xp.asarray(np.asarray(ids, dtype=np.int64), device=self._device)
         late = [latency(drawn["action.latency"]) for drawn in values]
         self._latency[index] = self._xp.asarray(np.array(late, dtype=np.int64), device=self._device)
+        self._speed[index] = self._put(np.array([finger_speed(drawn["gripper.speed"]) for drawn in values]))
+        self._fingers[index] = self._put(np.array([drawn["gripper.opening"] for drawn in values], dtype=np.float64))
         for path, noise, scale in (
             ("action.noise", self._noise, ARM_LIMITS),
             ("observation.noise", self._observation_noise, np.ones(1)),
@@ -89,7 +93,9 @@ class TensorEnv:
         actions = xp.astype(actions, self._state.q.dtype)
         self._sent = xp.concat([actions[None], self._sent[:-1]], axis=0)
         row = xp.clip(self._steps, 0, self.task.horizon - 1)
-        self._state = self.engine.step(self._sent[self._latency, self._worlds] + self._noise[self._worlds, row])
+        command = self._sent[self._latency, self._worlds] + self._noise[self._worlds, row]
+        self._fingers = command[:, 6] = toward(self._fingers, command[:, 6], self._speed)
+        self._state = self.engine.step(command)
         self._steps = self._steps + 1
         terms = self.task.terms(self._state, actions, self._previous)
         self._previous = actions
