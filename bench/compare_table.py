@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.table import COLUMNS, mean_text
+from bench.table import COLUMNS, mean_text, short
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -62,7 +62,7 @@ def _plain(text: str) -> Any:
 def _short(cell: str) -> str:
     """Return the name of a cell without the host's environment; task, axis and level stay."""
     host, _, rest = cell.partition(" ")
-    return f"{host.partition(':')[0]} {rest}".strip()
+    return f"{short(host)} {rest}".strip()
 
 
 def _few(ids: list[str]) -> str:

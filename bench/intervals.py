@@ -10,8 +10,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from sim import rates
 from sim.errors import UserError
-from sim.rates import wilson_bounds
 from sim.streams import generator
 
 RESAMPLES = 2000
@@ -30,12 +30,8 @@ class Interval:
 
 def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
     """Return a success rate with Wilson's score interval. No trials is an error, not 0 %."""
-    if n < 1:
-        raise UserError("A success rate was asked of no episodes. Run at least one episode that can be judged.")
-    if not 0 <= successes <= n:
-        raise ValueError(f"{successes} successes in {n} trials are impossible.")
-    low, high = wilson_bounds(successes, n, level=confidence)
-    return Interval(successes / n, low, high, n)
+    found = rates.wilson(successes, n, level=confidence)
+    return Interval(found.value, found.low, found.high, found.n)
 
 
 def bootstrap_mean(
@@ -184,7 +180,7 @@ def cluster_rate(
         wider = _student(found.groups - 1, confidence) / NormalDist().inv_cdf(0.5 + confidence / 2)
         effective *= (1 - 1 / found.groups) / wider**2
     effective = min(float(found.n), effective)
-    low, high = wilson_bounds(rate * effective, effective, level=confidence)
+    low, high = rates.wilson_bounds(rate * effective, effective, level=confidence)
     return Interval(rate, min(low, rate), max(high, rate), found.n)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.events import Events
 from bench.failures import progress
 from bench.limits import contact_mean, contact_peak, joint_share, velocity_share, workspace_share
-from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import ARM_LIMITS
 from sim.episodes import Episode
 
 Samples = NDArray[np.float64]
@@ -162,7 +162,7 @@ def chunk_jump(actions: Samples, *, execute: int) -> float | None:
 
 def _changes(actions: Samples) -> Samples:
     """Return the squared differences (T - 1, 6) of consecutive arm actions (T, 7), in units of the limits."""
-    limits = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3)
+    limits = np.array(ARM_LIMITS)
     return np.asarray((np.diff(np.clip(actions[:, :6], -limits, limits), axis=0) / limits) ** 2)
 
 

@@ -17,12 +17,10 @@ from bench.checklist import Finding
 from bench.probe_motion import DIMENSIONS, STEPS
 from sim.adapters import adapt_actions
 from sim.compatibility import Agreement, agree
-from sim.conventions import CANONICAL, POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import ARM_LIMITS, CANONICAL
 from sim.episodes import Env, Images, Observation, Policy
 from sim.errors import UserError
 from sim.streams import generator
-
-LIMITS = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3)
 
 EPISODES = 8
 """Episodes of 20 steps that a probe looks at; `docs/convention.md` says how often it errs with so many."""
@@ -109,7 +107,7 @@ class _Watch:
                     said[name].append(self._asked(shown, name))
             action = _chunks(self.reference.act(self.theirs.observation(shown)))[0, 0]
             acted.append(action)
-            led = np.concatenate([action[:6] + off[step // HOLDS] * LIMITS, action[6:]])
+            led = np.concatenate([action[:6] + off[step // HOLDS] * ARM_LIMITS, action[6:]])
             everywhere = np.repeat(self.theirs.actions(led)[None], self.env.n, axis=0)
             if self.env.step(everywhere).errors:
                 break
@@ -154,14 +152,14 @@ def correlations(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> NDAr
 
     It is taken about zero, not about the mean: a constant motion in the right direction is agreement.
     """
-    a, b = (np.clip(x[:, :6] / LIMITS, -1.0, 1.0) for x in (ours, theirs))
+    a, b = (np.clip(x[:, :6] / ARM_LIMITS, -1.0, 1.0) for x in (ours, theirs))
     sizes = np.sqrt((a**2).sum(axis=0))[:, None] * np.sqrt((b**2).sum(axis=0))
     return np.asarray(a.T @ b / np.where(sizes > 0, sizes, 1.0))
 
 
 def _dimension(found: Shadow, matrix: NDArray[np.float64], k: int) -> tuple[str, bool | None]:
     """Return what to tell of an arm dimension, and whether it means what the reference means."""
-    ours, theirs = (float(np.sqrt(((x[:, k] / LIMITS[k]) ** 2).mean())) for x in (found.policy, found.reference))
+    ours, theirs = (float(np.sqrt(((x[:, k] / ARM_LIMITS[k]) ** 2).mean())) for x in (found.policy, found.reference))
     if theirs < MOVES:
         return "not judged: the reference hardly moves it", None
     kind = slice(0, 3) if k < 3 else slice(3, 6)

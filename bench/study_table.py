@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.compare_table import p_text, points
-from bench.table import mean_text, percent
+from bench.table import mean_text, percent, short
 from sim.progress import clock_text
 
 if TYPE_CHECKING:
@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from bench.ablate import StudyPlan, StudyResult
-
-
-def short(host: str) -> str:
-    """Return a host's name without its environment."""
-    return host.partition(":")[0]
 
 
 def agreement_text(found: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.compare_table import points
 from bench.suite_page import MAIN
+from bench.table import short
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,8 +27,7 @@ def suite_table(suite: Mapping[str, Any]) -> Table:
         table.add_column(heading, justify="right" if heading == "mean drop" else "left")
     for row in suite["means"]:
         if row["outcome"] == MAIN:
-            host = row["host"].partition(":")[0]
-            table.add_row(host, Text(row["policy"]), points(row["drop"]), _worst(suite, row))
+            table.add_row(short(row["host"]), Text(row["policy"]), points(row["drop"]), _worst(suite, row))
     table.caption = (
         f"{suite['episodes']} episodes per cell, paired with the nominal arm; 95 % intervals; * stands for Holm's p "
         f"of at most 0.05; {len(suite['unavailable'])} gap(s) and all axes: demomill view"

@@ -32,6 +32,11 @@ FORCES = (
 """Metrics of progress, forces and limits in tables."""
 
 
+def short(host: str) -> str:
+    """Return a host's name without its environment."""
+    return host.partition(":")[0]
+
+
 def percent(interval: Mapping[str, float] | None) -> str:
     """Return "94 % [84, 98]" for a rate with its interval, a dash where nothing could be judged."""
     if interval is None:
@@ -68,7 +73,7 @@ def results_table(results: Mapping[str, Any], *, title: str = "Benchmark") -> Ta
     for cell in results["cells"]:
         errors = f", {len(cell['errors'])} errors" if cell["errors"] else ""
         table.add_row(
-            cell["host"].partition(":")[0],
+            short(cell["host"]),
             f"{cell['policy']}{errors}",
             percent(cell["success"]),
             percent(cell["lifted"]),

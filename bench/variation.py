@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from sim.errors import UserError
 from sim.scene import Value
-from tasks.randomization import Knob, Operation
+from tasks.randomization import Knob, Operation, is_number, operated
 
 NOMINAL_AXIS = "nominal"
 
@@ -87,18 +87,10 @@ def drawn_changes(laws: Iterable[Knob], seed: int) -> dict[str, Change]:
 def _sampled(law: Knob, seed: int) -> Value:
     if law.law == "choice":
         name = law.draw("", seed, STREAM)
-        return float(name) if isinstance(name, str) and _is_number(name) else name
+        return float(name) if isinstance(name, str) and is_number(name) else name
     neutral = 1.0 if law.op == "*" else 0.0
     width = len(law.arguments[0])
     return law.draw(neutral if width == 1 else (neutral,) * width, seed, STREAM)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def applied(change: Change, nominal: Value, *, path: str = "") -> Value:
@@ -112,7 +104,7 @@ def applied(change: Change, nominal: Value, *, path: str = "") -> Value:
         return _vector(op, value, tuple(nominal), path)
     if isinstance(value, tuple):
         raise UserError(f"The change {op!r} {value!r} has {len(value)} components, but {path or 'the value'} has one.")
-    return _number(op, value, float(nominal))
+    return operated(op, float(nominal), value)
 
 
 def _vector(op: Operation, value: float | tuple[float, ...], nominal: tuple[float, ...], path: str) -> Value:
@@ -121,11 +113,7 @@ def _vector(op: Operation, value: float | tuple[float, ...], nominal: tuple[floa
         raise UserError(
             f"The change {op!r} {value!r} has {len(values)} components, but {path or 'the value'} has {len(nominal)}."
         )
-    return tuple(_number(op, v, float(n)) for v, n in zip(values, nominal, strict=True))
-
-
-def _number(op: Operation, value: float, nominal: float) -> float:
-    return value if op == "=" else nominal * value if op == "*" else nominal + value
+    return tuple(operated(op, float(n), v) for v, n in zip(values, nominal, strict=True))
 
 
 def place_of(record: Mapping[str, Any]) -> tuple[str, str, str, int]:

@@ -15,13 +15,12 @@ from bench.suite import stop_lifted
 from bench.variation import NOMINAL, WRAPPED, Arm, Varying, applied, drawn_changes
 from bench.variation_sentence import Said, said
 from bench.variation_task import OwnEnv
-from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
 from sim.episodes import Env, EnvSpec, Ids, Images, Observation, Resting, Step
 from sim.errors import UserError
 from sim.image_effects import EFFECTS, apply_effects
 from sim.rotations import canonical_sign, from_axis_angle, multiply, wxyz_to_xyzw, xyzw_to_wxyz
 from sim.streams import frame_seed, generator
-from tasks.env import START
+from tasks.noise import NOISY, START
 from tasks.task import Task
 
 NEUTRAL: Mapping[str, float | str] = {
@@ -42,9 +41,6 @@ NEUTRAL: Mapping[str, float | str] = {
     "sentence.form": "right",
 }
 """What leaves an environment as it is."""
-
-ARM_LIMITS = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3 + [0.0])
-"""Limits of the arm's part of an action; the gripper gets no noise."""
 
 
 @dataclass
@@ -132,7 +128,7 @@ class VariedEnv:
             amount = course.values.get("action.noise", 0.0)
             if amount:
                 stream = generator(course.seed, "axis", "action.noise", course.steps)
-                executed[world] += amount * ARM_LIMITS * stream.standard_normal(7)
+                executed[world] += amount * NOISY * stream.standard_normal(7)
             course.steps += 1
         return self.env.step(executed)
 

@@ -16,7 +16,7 @@ from tasks.presets import SEMANTICS
 from tasks.randomization import Knob, is_visual
 from tasks.semantics import Meaning, Semantics
 from tasks.task import Task
-from tasks.things import HALF, KINDS
+from tasks.things import KINDS, size_word
 
 COUNT = "others.count"
 """Path of the number of objects beside those that sentences are about."""
@@ -121,9 +121,8 @@ def _seen(thing: Thing, values: Mapping[str, Value]) -> Thing:
 
 
 def _size_word(kind: str, half: Sequence[float]) -> str:
-    """Return "small" or "large" for a size clearly so, else "medium"; see `tasks.things.half_size`."""
-    edge = {"ball": half[0] / 1.1, "peg": half[1] / 0.8}.get(kind, half[0])
-    return "small" if edge <= HALF["small"][1] else "large" if edge >= HALF["large"][0] else "medium"
+    """Return the word for the size of a thing; see `tasks.things.half_size`."""
+    return size_word({"ball": half[0] / 1.1, "peg": half[1] / 0.8}.get(kind, half[0]))
 
 
 def _told_apart(target: str, values: dict[str, Value], things: list[Thing]) -> Meaning:

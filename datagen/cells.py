@@ -6,11 +6,10 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 from sim.scene import Value
-from tasks.randomization import Knob, is_visual
+from tasks.randomization import Knob, is_visual, operated
 from tasks.task import Task
 
 BINS = 6
@@ -90,8 +89,8 @@ def _axes_of(knob: Knob, nominal: Value, bins: int) -> list[Axis]:
     for k, (a, b) in enumerate(zip(*knob.arguments, strict=True)):
         base = nominal[k] if isinstance(nominal, tuple) else nominal
         assert isinstance(base, float | int)
-        quantiles = [_quantile(knob, a, b, share / (2 * bins)) for share in range(1, 2 * bins)]
-        values = sorted({"=": x, "*": base * x, "+": base + x}[knob.op] for x in quantiles)
+        quantiles = [knob.quantile(share / (2 * bins), a, b) for share in range(1, 2 * bins)]
+        values = sorted(operated(knob.op, base, x) for x in quantiles)
         if values[0] < values[-1]:
             cuts = tuple(values[1::2])
             name = knob.path if alone else f"{knob.path}[{k}]"
@@ -129,10 +128,6 @@ def _sampled_axes(path: str, values: Sequence[Value], bins: int) -> list[Axis]:
             vector = isinstance(values[0], tuple)
             axes.append(Axis(f"{path}[{k}]" if vector else path, path, component=k if vector else None, cuts=cuts))
     return axes
-
-
-def _quantile(knob: Knob, a: float, b: float, share: float) -> float:
-    return a + (b - a) * share if knob.law == "U" else a + b * NormalDist().inv_cdf(share)
 
 
 class CellCounts:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.clearance import self_clearance, table_clearance
-from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import ARM_LIMITS
 from sim.episodes import Episode
 
 Measurement = float | int | bool | None
@@ -56,8 +56,7 @@ def action_difference(actions: NDArray[np.float32]) -> float:
     """Return the mean squared difference of successive arm actions (T, 7) in units of the limits: 0 is smooth."""
     if len(actions) < 2:
         return 0.0
-    limits = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3)
-    return float(np.mean((np.diff(actions[:, :6].astype(np.float64), axis=0) / limits) ** 2))
+    return float(np.mean((np.diff(actions[:, :6].astype(np.float64), axis=0) / ARM_LIMITS) ** 2))
 
 
 def workspace_excess(objects: Sequence[NDArray[np.float64]], box: tuple[float, ...]) -> float | None:

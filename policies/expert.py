@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from policies.weights import read_weights
 from sim.conventions import CANONICAL, from_json, scaled, to_json
 from sim.episodes import Ids, Observation, PolicySpec
 from sim.errors import UserError, unknown
@@ -96,21 +96,12 @@ def load_expert(name: str) -> ExpertPolicy:
     record = read_json(folder / RECORD)
     if record.get("kind") != "expert":
         raise UserError(f"{folder} holds a checkpoint of kind {record.get('kind')!r}, not an expert.")
-    digest = sha256(folder / WEIGHTS)
-    if digest != record["sha256"]:
-        raise UserError(
-            f"{folder / WEIGHTS} is not the file that its record describes: its SHA-256 is {digest[:16]}..., the "
-            f"record says {record['sha256'][:16]}. It is damaged or was replaced. Restore it or train it anew."
-        )
-    try:
-        weights = load_file(folder / WEIGHTS)
-    except SafetensorError as error:
-        raise UserError(f"{folder / WEIGHTS} cannot be read: {error}. Restore it or train the expert anew.") from error
+    weights = read_weights(folder / WEIGHTS, expected=record["sha256"], load=load_file)
     spec = PolicySpec(
         name=f"expert:{record['task']}",
         convention=from_json(record["convention"], source=str(folder / RECORD)),
         inputs=frozenset({"privileged"}),
-        digest=digest,
+        digest=record["sha256"],
         record=record,
     )
     return ExpertPolicy(weights, spec=spec, task=record["task"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.conventions import CANONICAL, POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import ARM_LIMITS, CANONICAL
 from sim.episodes import Ids, Observation, PolicySpec
 from sim.streams import generator
 
@@ -23,7 +23,7 @@ class RandomPolicy:
 
     def act(self, observation: Observation) -> NDArray[np.float64]:
         """Return actions (k, 7), each component uniform within its canonical limits."""
-        high = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3 + [1.0])
+        high = np.array([*ARM_LIMITS, 1.0])
         low = np.append(-high[:6], 0.0)
         rows = [
             generator(self._seed, "random policy", seed, int(step)).uniform(low, high)

@@ -1,10 +1,10 @@
-"""Differential inverse kinematics: one canonical action to joint targets, for n arms at once."""
+"""From canonical actions to servo targets, for n arms at once: differential inverse kinematics, and the fingers."""
 
 from __future__ import annotations
 
 from array_api_compat import array_namespace, device
 
-from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import OPENING_MAX, POSITION_LIMIT, ROTATION_LIMIT
 from sim.panda import HIGH, LOW, Kinematics
 from sim.state import Array
 
@@ -28,8 +28,24 @@ def clip_action(action: Array) -> Array:
     )
 
 
+def servo_targets(q: Array, kinematics: Kinematics, actions: Array, *, response: Array, home: Array) -> Array:
+    """Return targets of arm and fingers (n, 9), rad and m, for canonical actions (n, 7), cut to their limits.
+
+    An arm does the share `response` (n,) of the displacement that it is asked for.
+    """
+    xp = array_namespace(q)
+    wanted = clip_action(actions)
+    arm = joint_targets(q, kinematics, wanted[:, :6] * response[:, None], home)
+    return xp.concat([arm, finger_targets(wanted[:, 6:])], axis=-1)
+
+
+def finger_targets(gripper: Array) -> Array:
+    """Return targets (n, 2), m from the middle, of gripper actions (n, 1), 1 = open."""
+    return array_namespace(gripper).concat([gripper * (OPENING_MAX / 2)] * 2, axis=-1)
+
+
 def joint_targets(q: Array, kinematics: Kinematics, action: Array, home: Array) -> Array:
-    """Return arm joint targets (n, 7), rad, that bring the TCP by the action's displacement from where it is.
+    """Return arm joint targets (n, 7), rad, that bring the TCP by the displacement `action` (n, 6) from where it is.
 
     Damped least squares with the posture `home` (7,) in the null space:
     dq = p + J^T (J J^T + d^2 I)^-1 (e - J p), p = gain (home - q).

@@ -20,6 +20,9 @@ POSITION_LIMIT = 0.05
 ROTATION_LIMIT = 0.25
 """Largest component of the axis-angle rotation of a canonical action, rad per step."""
 
+ARM_LIMITS = (POSITION_LIMIT,) * 3 + (ROTATION_LIMIT,) * 3
+"""Both, as the limits (6,) of the arm's part of a canonical action."""
+
 OPENING_MAX = 0.08
 """Distance between the fingertips of an open Panda gripper, m."""
 

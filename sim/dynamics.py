@@ -8,8 +8,7 @@ import mujoco
 import numpy as np
 
 from sim.engine import Values
-
-ARM = 7
+from sim.panda import ARM
 
 
 class DynamicsWriter:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import panda
-from sim.conventions import OPENING_MAX
 from sim.engine import Values
 from sim.fixture_urdf import ARMATURE, Actor, actors, fixture_urdf, joint_inertia
 from sim.fixtures import Fixture, fixture_pose
@@ -27,10 +26,9 @@ from sim.mjcf import (
     TABLE_HALF,
 )
 from sim.model_values import start_positions
+from sim.panda import ARM, FINGERS
 from sim.rotations import wxyz_to_xyzw, xyzw_to_wxyz
 from sim.scene import Scene
-
-ARM, FINGERS = 7, 2
 
 TABLE_FRICTION = 0.3
 """Sliding friction of the table top in the MuJoCo model, where the larger of two coefficients counts."""
@@ -83,11 +81,6 @@ def joints_from_positions(positions: NDArray[np.float64]) -> NDArray[np.float32]
     That is MuJoCo's order too; the worker looks its own joints up by name.
     """
     return np.asarray(positions[:, : ARM + FINGERS], dtype=np.float32)
-
-
-def finger_targets(gripper: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return targets (n, 2), m from the middle, of gripper actions (n, 1), 1 = open."""
-    return np.repeat(gripper * OPENING_MAX / 2, FINGERS, axis=1)
 
 
 def opening_from_joints(joints: NDArray[np.float64]) -> NDArray[np.float64]:

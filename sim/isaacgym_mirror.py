@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from sim import isaacgym_border as border
 from sim import panda
-from sim.controller import clip_action, joint_targets
+from sim.controller import servo_targets
 from sim.engine import Values
 from sim.model_values import SceneFacts, start_positions
+from sim.panda import ARM
 from sim.rotations import from_matrix
 from sim.scene import Scene
 from sim.state import State
-
-ARM = border.ARM
 
 Memory = Mapping[str, NDArray[Any]]
 
@@ -70,10 +69,9 @@ class Mirror:
 
     def targets(self, actions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return joint targets (n, 9) for canonical actions (n, 7), by the controller that all engines share."""
-        wanted = clip_action(np.where(self.diverged[:, None], 0.0, actions))
-        wanted[:, :6] *= self._response[:, None]
-        arm = joint_targets(self._q[:, :ARM], self._kinematics, wanted, self._home)
-        return np.concatenate([np.asarray(arm), border.finger_targets(wanted[:, 6:])], axis=1)
+        wanted = np.where(self.diverged[:, None], 0.0, actions)
+        q = self._q[:, :ARM]
+        return np.asarray(servo_targets(q, self._kinematics, wanted, response=self._response, home=self._home))
 
     def state(self) -> State:
         """Return the state of all worlds; arrays are fresh copies."""

@@ -14,6 +14,7 @@ from sim.engine import Values
 from sim.errors import UserError, nearest, unknown
 from sim.fixture_geoms import fixture_geoms, write_size
 from sim.fixtures import SHAPES, Vec, fixture_pose
+from sim.image_effects import EFFECTS
 from sim.mjcf import TABLE_CENTER, TABLE_HALF
 from sim.scene import Camera, Scene, Value, light_direction, rgb
 from sim.textures import TEXTURES
@@ -43,6 +44,10 @@ class Look:
         self._fixtures = [(fixture.name, model.body(fixture.name).id) for fixture in scene.fixtures]
         self._sized = [fixture for fixture in scene.fixtures if fixture.size is not None]
 
+    def effects(self, values: Values) -> dict[str, float]:
+        """Return what `sim.image_effects.apply_effects` takes: what the camera does to the frame."""
+        return {name: self._number(f"image.{name}", values) for name in EFFECTS}
+
     def apply(self, values: Values) -> None:
         """Set everything visual to `values`; a path that they lack is nominal again, physical ones are ignored.
 
@@ -70,7 +75,7 @@ class Look:
     def _set_fixture(self, name: str, body: int, values: Values) -> None:
         """Set the pose of a fixture; one that the episode does without is far away."""
         paths = (f"{name}.position", f"{name}.yaw", f"{name}.present", "table.height")
-        pose = fixture_pose(name, {path: self._vector(path, values) for path in paths})
+        pose = fixture_pose(name, {path: self.vector(path, values) for path in paths})
         self._model.body_pos[body], self._model.body_quat[body] = pose[:3], pose[3:]
 
     def _set_object(self, name: str, values: Values) -> None:
@@ -91,13 +96,13 @@ class Look:
         color = values.get(path, self._nominal[path]) if own is None else own
         if not isinstance(color, str):
             checked(path, color, (1.0, 1.0, 1.0))
-        shade = self._vector(f"{name}.shade", values)
+        shade = self.vector(f"{name}.shade", values)
         return rgb(color, tuple(shade))
 
     def _set_table(self, values: Values) -> None:
         model, geom = self._model, self._geoms["table_top"]
         model.body_pos[self._table, 2] = self._number("table.height", values)
-        rear, half_width = self._vector("table.extent", values)
+        rear, half_width = self.vector("table.extent", values)
         half_length = (TABLE_FRONT - rear) / 2
         if min(half_length, half_width) <= 0:
             raise UserError(
@@ -116,7 +121,7 @@ class Look:
             self._set_color(wall, "background.color", values)
         (distance,) = self._positive("background.distance", values)
         self._model.geom_pos[self._geoms["wall"], 0] = -distance
-        tint = self._vector("robot.color", values)
+        tint = self.vector("robot.color", values)
         self._model.geom_rgba[self._robot, :3] = np.clip(self._robot_color * tint, 0.0, 1.0)
 
     def _set_light(self, values: Values) -> None:
@@ -126,22 +131,22 @@ class Look:
             raise UserError(f"light.count = {count:g} is not allowed: this renderer draws with {told}.")
         for number, (light, suffix) in enumerate(self._lights):
             self._aim(light, f"light.direction{suffix}", values)
-            model.light_diffuse[light] = np.clip(self._vector(f"light.diffuse{suffix}", values), 0.0, 1.0)
+            model.light_diffuse[light] = np.clip(self.vector(f"light.diffuse{suffix}", values), 0.0, 1.0)
             model.light_active[light] = number < count
-        model.vis.headlight.ambient = np.clip(self._vector("light.ambient", values), 0.0, 1.0)
+        model.vis.headlight.ambient = np.clip(self.vector("light.ambient", values), 0.0, 1.0)
         model.light_castshadow[self._lights[0][0]] = self._number("light.shadows", values) > 0.5
 
     def _aim(self, light: int, path: str, values: Values) -> None:
         """Turn a light, and put it where its shadows are cast from."""
-        direction = light_direction(path, self._vector(path, values))
+        direction = light_direction(path, self.vector(path, values))
         self._model.light_dir[light] = direction
         self._model.light_pos[light] = np.array([0.5, 0.0, 0.0]) - 2.0 * direction
 
     def _set_camera(self, values: Values) -> None:
         view = self._view(values)
         height = np.array([0.0, 0.0, self._number("table.height", values)])
-        position = np.array(view.position) + self._vector("camera.offset", values) + height
-        target = np.array(view.target) + self._vector("camera.target_offset", values) + height
+        position = np.array(view.position) + self.vector("camera.offset", values) + height
+        target = np.array(view.target) + self.vector("camera.target_offset", values) + height
         rotation = look_at(position, target, roll=self._number("camera.roll", values))
         model, camera = self._model, self._camera
         model.cam_pos[camera] = position
@@ -166,18 +171,18 @@ class Look:
         self._set_color(geom, f"{surface}.color", values)
 
     def _set_color(self, geom: int, path: str, values: Values) -> None:
-        self._model.geom_rgba[geom, :3] = np.clip(self._vector(path, values), 0.0, 1.0)
+        self._model.geom_rgba[geom, :3] = np.clip(self.vector(path, values), 0.0, 1.0)
 
     def _positive(self, path: str, values: Values) -> NDArray[np.float64]:
-        vector = np.atleast_1d(self._vector(path, values))
+        vector = np.atleast_1d(self.vector(path, values))
         if vector.min() <= 0:
             raise UserError(f"{path} = {values[path]!r} is not allowed: it must be above 0.")
         return vector
 
     def _number(self, path: str, values: Values) -> float:
-        return float(self._vector(path, values))
+        return float(self.vector(path, values))
 
-    def _vector(self, path: str, values: Values) -> NDArray[np.float64]:
+    def vector(self, path: str, values: Values) -> NDArray[np.float64]:
         """Return the value of `path` as an array of the nominal value's shape."""
         return checked(path, values.get(path, self._nominal[path]), self._nominal[path])
 
@@ -193,6 +198,20 @@ def checked(path: str, value: Value, nominal: Value) -> NDArray[np.float64]:
         kind = f"{wanted[0]} finite numbers" if wanted else "one finite number"
         raise UserError(f"{path} = {value!r} is not allowed: it must be {kind}, such as {nominal!r}.")
     return array
+
+
+def seen_at(
+    points: NDArray[np.float64], *, eye: NDArray[np.float64], rotation: NDArray[np.float64], fovy: float
+) -> NDArray[np.float64]:
+    """Return where points (k, 3), m, lie in the square frame of a camera at `eye`, (k, 2).
+
+    x to the right and y down, as shares of the frame, which covers 0 to 1; what lies behind the camera is NaN. The
+    columns of `rotation` (3, 3) are right, up and backward; `fovy` is in degrees.
+    """
+    seen = (np.asarray(points) - eye) @ rotation
+    depth = np.where(seen[:, 2] < 0, -seen[:, 2], np.nan)
+    scale = 0.5 / np.tan(np.radians(fovy) / 2)
+    return np.stack([0.5 + scale * seen[:, 0] / depth, 0.5 - scale * seen[:, 1] / depth], axis=1)
 
 
 def look_at(position: NDArray[np.float64], target: NDArray[np.float64], *, roll: float = 0.0) -> NDArray[np.float64]:

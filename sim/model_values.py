@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import mujoco
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from sim.contacts import GEOM_TYPES, HAND, OBJECT, TABLE, size_triple
@@ -17,7 +18,10 @@ from sim.errors import unknown
 from sim.fixture_geoms import FixtureWriter
 from sim.fixtures import SHAPES, fixture_pose
 from sim.mjcf import ARM_DAMPING
+from sim.panda import ARM, FINGERS
+from sim.rotations import rotate
 from sim.scene import Object, Scene, Value
+from sim.state import Array
 
 FINGERS_OPEN = (0.04, 0.04)
 
@@ -180,6 +184,21 @@ def inertia(item: Object) -> tuple[float, float, float]:
         return (side, side, item.mass * x * x / 2)
     third = item.mass / 3
     return (third * (y * y + z * z), third * (x * x + z * z), third * (x * x + y * y))
+
+
+def object_motion(scene: Scene, qpos: Array, qvel: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return poses (n, 7) and twists (n, 6) of the objects by name, as in State, of positions (n, nq) and velocities.
+
+    MuJoCo gives a free joint's angular velocity in the body's frame; here it is in the base frame.
+    """
+    xp = array_namespace(qpos)
+    poses, twists = {}, {}
+    for i, item in enumerate(scene.objects):
+        p, v = ARM + FINGERS + 7 * i, ARM + FINGERS + 6 * i
+        poses[item.name] = qpos[:, p : p + 7]
+        angular = rotate(poses[item.name][:, 3:], qvel[:, v + 3 : v + 6])
+        twists[item.name] = xp.concat([qvel[:, v : v + 3], angular], axis=1)
+    return poses, twists
 
 
 def start_positions(scene: Scene, values: Mapping[str, Value]) -> NDArray[np.float64]:

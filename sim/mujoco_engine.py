@@ -12,17 +12,15 @@ from mujoco import rollout
 from numpy.typing import NDArray
 
 from sim import panda
-from sim.controller import clip_action, joint_targets
-from sim.conventions import OPENING_MAX
+from sim.controller import servo_targets
 from sim.engine import Capabilities, Values
 from sim.errors import UserError
 from sim.mjcf import build_spec
-from sim.model_values import ModelWriter, SceneFacts, start_positions
-from sim.rotations import from_matrix, rotate
+from sim.model_values import ModelWriter, SceneFacts, object_motion, start_positions
+from sim.panda import ARM
+from sim.rotations import from_matrix
 from sim.scene import Scene
 from sim.state import State
-
-ARM, FINGERS = 7, 2
 
 
 class MujocoEngine:
@@ -95,12 +93,10 @@ class MujocoEngine:
 
     def _control(self, moving: NDArray[np.intp], actions: NDArray[np.float64]) -> None:
         """Turn the actions of these worlds into servo targets, one row of controls per world."""
-        wanted = clip_action(actions[moving])
-        wanted[:, :6] *= self._response[moving, None]
         kinematics = panda.Kinematics(*(part[moving] for part in vars(self._kinematics).values()))
-        targets = joint_targets(self._state[moving, 1 : 1 + ARM], kinematics, wanted, self._home)
-        self._controls[: len(moving), :, :ARM] = targets[:, None]
-        self._controls[: len(moving), :, ARM:] = (wanted[:, 6:] * OPENING_MAX / 2)[:, None]
+        q, response = self._state[moving, 1 : 1 + ARM], self._response[moving]
+        targets = servo_targets(q, kinematics, actions[moving], response=response, home=self._home)
+        self._controls[: len(moving)] = targets[:, None]
 
     def _advance(self, moving: NDArray[np.intp]) -> None:
         """Integrate these worlds; those whose clock stopped have diverged and stay where they last were sound.
@@ -137,13 +133,7 @@ class MujocoEngine:
         """Return the state of all worlds; arrays are fresh copies."""
         qpos = self._state[:, 1 : 1 + self._nq].copy()
         qvel = self._state[:, 1 + self._nq : 1 + self._nq + self._nv].copy()
-        poses, twists = {}, {}
-        for i, item in enumerate(self.scene.objects):
-            p, v = ARM + FINGERS + 7 * i, ARM + FINGERS + 6 * i
-            poses[item.name] = qpos[:, p : p + 7]
-            # MuJoCo gives a free joint's angular velocity in the body's frame.
-            angular = rotate(poses[item.name][:, 3:], qvel[:, v + 3 : v + 6])
-            twists[item.name] = np.concatenate([qvel[:, v : v + 3], angular], axis=1)
+        poses, twists = object_motion(self.scene, qpos, qvel)
         return State(
             time=self._state[:, 0].copy(),
             q=qpos[:, :ARM],

@@ -13,6 +13,6 @@ def packed(array: Array) -> Array:
     Where numpy has AVX-512, sine, cosine, atan2, exp, log and the like are computed by one of two routines whose last
     bits differ: by the slower one where the memory of argument and result may overlap. Of a view with strides numpy
     takes more memory for the argument's than it is, so that the routine depends on where the result comes to lie. Give
-    it packed arguments.
+    it packed arguments. What has no dimension stays without one.
     """
-    return np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array
+    return np.ascontiguousarray(array) if isinstance(array, np.ndarray) and array.ndim else array

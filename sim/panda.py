@@ -14,6 +14,9 @@ from sim.conventions import TCP_OFFSET
 from sim.packed import packed
 from sim.state import Array
 
+ARM, FINGERS = 7, 2
+"""Joints of the arm and of the hand. They come first, in this order, wherever positions of a whole scene are listed."""
+
 
 @dataclass(frozen=True)
 class Link:

@@ -17,8 +17,8 @@ from sim.appearance import CAMERAS, HIDDEN, build_visual_spec
 from sim.engine import Values
 from sim.errors import UserError, unknown
 from sim.gl import make_context, uncollected
-from sim.image_effects import EFFECTS, apply_effects
-from sim.looks import Look, checked
+from sim.image_effects import apply_effects
+from sim.looks import Look, seen_at
 from sim.scene import Scene
 
 SIZE = 256
@@ -38,7 +38,6 @@ class Renderer:
         if not 16 <= size <= 4096:
             raise UserError(f"size = {size} is not allowed for a frame. Allowed: 16 to 4096 pixels.")
         self.size = size
-        self._nominal = scene.nominal()
         spec = build_visual_spec(scene)
         spec.visual.global_.offwidth = spec.visual.global_.offheight = size
         self.model = spec.compile()
@@ -82,20 +81,17 @@ class Renderer:
         if not self._free.alive:
             raise UserError("This renderer is closed. Make a new one.")
         self._look.apply(values)
-        effects = {name: self._effect(f"image.{name}", values) for name in EFFECTS}
         self._draw(positions, self._cameras[camera])
-        return apply_effects(self._pixels[::-1].copy(), seed=noise_seed, **effects)
+        return apply_effects(self._pixels[::-1].copy(), seed=noise_seed, **self._look.effects(values))
 
     def project(self, points: NDArray[np.float64], *, camera: str = "image") -> NDArray[np.float64]:
         """Return where points (k, 3), m, base frame, lie in the frame of `camera` that was rendered last, (k, 2).
 
         x to the right and y down, as shares of the frame, which covers 0 to 1; what lies behind the camera is NaN.
         """
-        number = self._cameras[camera].fixedcamid
-        seen = (np.asarray(points) - self._data.cam_xpos[number]) @ self._data.cam_xmat[number].reshape(3, 3)
-        depth = np.where(seen[:, 2] < 0, -seen[:, 2], np.nan)
-        scale = 0.5 / np.tan(np.radians(self.model.cam_fovy[number]) / 2)
-        return np.stack([0.5 + scale * seen[:, 0] / depth, 0.5 - scale * seen[:, 1] / depth], axis=1)
+        number, data = self._cameras[camera].fixedcamid, self._data
+        rotation = data.cam_xmat[number].reshape(3, 3)
+        return seen_at(points, eye=data.cam_xpos[number], rotation=rotation, fovy=self.model.cam_fovy[number])
 
     def render_many(
         self,
@@ -136,9 +132,6 @@ class Renderer:
         camera = mujoco.MjvCamera()
         camera.type, camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, self.model.camera(name).id
         return camera
-
-    def _effect(self, path: str, values: Values) -> float:
-        return float(checked(path, values.get(path, self._nominal[path]), self._nominal[path]))
 
     def _draw(self, positions: NDArray[np.float64], camera: mujoco.MjvCamera) -> None:
         """Draw into the pixel buffer, bottom row first."""

@@ -36,10 +36,6 @@ def _read_euler(values: Numbers) -> Numbers:
     return np.asarray(rotations.multiply(z, rotations.multiply(y, x)))
 
 
-def _write_euler(quaternion: Numbers) -> Numbers:
-    return rotations.axis_angle_to_euler_xyz(_write_axis_angle(quaternion))
-
-
 def _read_intrinsic(values: Numbers) -> Numbers:
     x, y, z = _turns(values)
     return np.asarray(rotations.multiply(x, rotations.multiply(y, z)))
@@ -47,7 +43,7 @@ def _read_intrinsic(values: Numbers) -> Numbers:
 
 def _write_intrinsic(quaternion: Numbers) -> Numbers:
     """Return intrinsic XYZ angles: R = Rx Ry Rz, so R transposed is Rz' Ry' Rx' of the negated angles."""
-    return -_write_euler(np.asarray(rotations.conjugate(quaternion)))
+    return -rotations.to_euler_xyz(np.asarray(rotations.conjugate(quaternion)))
 
 
 def _turns(angles: Numbers) -> list[Numbers]:
@@ -86,7 +82,7 @@ def _read_nothing(values: Numbers) -> Numbers:
 
 FORMS: dict[str, RotationForm] = {
     "axis-angle": RotationForm(3, _read_axis_angle, _write_axis_angle),
-    "euler xyz extrinsic": RotationForm(3, _read_euler, _write_euler),
+    "euler xyz extrinsic": RotationForm(3, _read_euler, rotations.to_euler_xyz),
     "euler xyz intrinsic": RotationForm(3, _read_intrinsic, _write_intrinsic),
     "quaternion wxyz": RotationForm(4, lambda q: q, lambda q: q),
     "quaternion xyzw": RotationForm(

@@ -106,16 +106,9 @@ def to_axis_angle(quaternion: Array) -> Array:
     return v * scale
 
 
-def euler_xyz_to_axis_angle(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return axis-angle vectors (..., 3) of extrinsic xyz Euler angles (..., 3): R = Rz Ry Rx."""
-    axes = np.eye(3)
-    x, y, z = (from_axis_angle(angles[..., i : i + 1] * axes[i]) for i in range(3))
-    return np.asarray(to_axis_angle(multiply(z, multiply(y, x))))
-
-
-def axis_angle_to_euler_xyz(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return extrinsic xyz Euler angles (..., 3) of axis-angle vectors (..., 3); pitch in [-pi/2, pi/2]."""
-    m = to_matrix(from_axis_angle(vector))
+def to_euler_xyz(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return extrinsic xyz Euler angles (..., 3), R = Rz Ry Rx, of unit quaternions (..., 4); pitch in +-pi/2."""
+    m = to_matrix(quaternion)
     pitch = np.arcsin(np.clip(-m[..., 2, 0], -1.0, 1.0))
     roll = np.arctan2(packed(m[..., 2, 1]), packed(m[..., 2, 2]))
     yaw = np.arctan2(packed(m[..., 1, 0]), packed(m[..., 0, 0]))

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from sim import panda
-from sim.controller import clip_action, joint_targets
-from sim.conventions import OPENING_MAX
+from sim.controller import servo_targets
 from sim.engine import Capabilities, Values
 from sim.errors import UserError
-from sim.model_values import start_positions
-from sim.rotations import from_matrix, rotate
+from sim.model_values import object_motion, start_positions
+from sim.panda import ARM, FINGERS
+from sim.rotations import from_matrix
 from sim.scene import Scene
 from sim.state import Array, State
 from sim.warp_device import chosen_device
@@ -28,8 +28,6 @@ from sim.warp_worlds import WarpWorlds
 
 if TYPE_CHECKING:
     from sim.warp_renderer import WarpRenderer
-
-ARM, FINGERS = 7, 2
 
 MAX_WORLDS = 65536
 
@@ -110,12 +108,10 @@ class WarpEngine:
         wanted = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
         # Warp would clamp what is not a number to the largest force.
         sound = torch.isfinite(wanted).all(dim=1)
-        wanted = clip_action(torch.where((self._diverged | ~sound)[:, None], 0.0, wanted))
-        moved = wanted[:, :6] * self._response[:, None]
+        wanted = torch.where((self._diverged | ~sound)[:, None], 0.0, wanted)
         q = self._now.qpos[:, :ARM]
-        targets = joint_targets(q, self._kinematics, moved, self._home)
-        fingers = wanted[:, 6:] * (OPENING_MAX / 2)
-        self._worlds.advance(torch.cat([targets, fingers.expand(-1, FINGERS)], dim=1))
+        targets = servo_targets(q, self._kinematics, wanted, response=self._response, home=self._home)
+        self._worlds.advance(targets)
         self._accept(sound)
         return self.state()
 
@@ -153,13 +149,7 @@ class WarpEngine:
     def state(self) -> State:
         """Return the state of all worlds: tensors on the device, which later steps do not change."""
         now = self._now
-        poses, twists = {}, {}
-        for i, item in enumerate(self.scene.objects):
-            p, v = ARM + FINGERS + 7 * i, ARM + FINGERS + 6 * i
-            poses[item.name] = now.qpos[:, p : p + 7]
-            # MuJoCo gives a free joint's angular velocity in the body's frame.
-            angular = rotate(poses[item.name][:, 3:], now.qvel[:, v + 3 : v + 6])
-            twists[item.name] = torch.cat([now.qvel[:, v : v + 3], angular], dim=1)
+        poses, twists = object_motion(self.scene, now.qpos, now.qvel)
         return State(
             time=now.time,
             q=now.qpos[:, :ARM],

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from sim.appearance import CAMERAS, VISIBLE, build_visual_spec
 from sim.engine import Values
 from sim.errors import UserError, unknown
-from sim.image_effects import EFFECTS, apply_effects
-from sim.looks import Look, checked
+from sim.image_effects import apply_effects
+from sim.looks import Look
 from sim.scene import Scene
 from sim.warp_device import chosen_device, torch_stream
 from sim.warp_looks import PER_WORLD, LookRows, plain_type, visual_spec
@@ -112,7 +112,7 @@ class WarpRenderer:
     def _tint(self, values: Values) -> NDArray[np.float64]:
         """Return the light's colour and strength against the nominal one, (3,)."""
         paths = ("light.diffuse", "light.ambient")
-        shown = sum(checked(path, values.get(path, self._nominal[path]), self._nominal[path]) for path in paths)
+        shown = sum(self._look.vector(path, values) for path in paths)
         return np.asarray(shown / sum(np.asarray(self._nominal[path]) for path in paths))
 
     def draw(self, positions: NDArray[np.float64] | torch.Tensor, *, camera: str = "image") -> torch.Tensor:
@@ -153,11 +153,7 @@ class WarpRenderer:
 
     def _finished(self, frame: NDArray[np.uint8], values: Values, seed: int | None) -> NDArray[np.uint8]:
         """Return the frame with exposure, blur, sensor noise and JPEG compression."""
-        paths = {name: f"image.{name}" for name in EFFECTS}
-        found = {
-            k: checked(path, values.get(path, self._nominal[path]), self._nominal[path]) for k, path in paths.items()
-        }
-        return apply_effects(frame, seed=seed, **{name: float(value) for name, value in found.items()})
+        return apply_effects(frame, seed=seed, **self._look.effects(values))
 
     def close(self) -> None:
         """Let go of the device's memory."""

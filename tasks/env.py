@@ -4,34 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.conventions import CANONICAL, POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import CANONICAL
 from sim.engine import Drawing, Engine, Keeping, Values, make_engine
 from sim.episodes import SHOWN, EnvSpec, Ids, Images, Observation, Resting, Step
 from sim.host_engine import on_host
 from sim.scene import Value
 from sim.soundness import faults
-from sim.streams import episode_seed, frame_seed, generator
-from tasks.actuation import MAX_LATENCY, finger_speed, latency, toward
+from sim.streams import episode_seed, frame_seed
+from tasks import parts
 from tasks.catalogue import load_task
+from tasks.noise import MAX_LATENCY, START, episode_noise, finger_speed, latency, toward
 from tasks.proprioception import canonical_state as canonical_state
 from tasks.task import Task
 
 if TYPE_CHECKING:
     from sim.renderer import Renderer
-
-OUT_OF_REACH = 2.0
-"""An object farther than this from the robot's base, m, has been thrown; the episode ends."""
-
-START = np.array([0.0] * 6 + [1.0])
-"""The action that counts as the one before the first: at rest, gripper open."""
-
-ARM_LIMITS = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3 + [0.0])
-"""Limits of the arm's part of an action; the gripper gets no noise."""
 
 
 class TaskEnv:
@@ -96,17 +88,10 @@ class TaskEnv:
         """Return what `world` has in the place of some drawn values; nothing in most engines."""
         return dict(self.engine.fixed_values(world, values)) if isinstance(self.engine, Keeping) else {}
 
-    def _draw_noise(self, world: int, seed: int, values: dict[str, Value]) -> None:
+    def _draw_noise(self, world: int, seed: int, drawn: Values) -> None:
         """Draw the whole episode's actuation and observation noise at once, each from its own stream."""
-        kinds = (
-            ("action.noise", self._noise, ARM_LIMITS),
-            ("observation.noise", self._observation_noise, np.ones(1)),
-        )
-        for path, noise, scale in kinds:
-            amount = cast(float, values[path])
-            if amount:
-                generator(seed, self.task.id, path, "steps").standard_normal(out=noise[world])
-            noise[world] *= amount * scale
+        for path, noise in (("action.noise", self._noise), ("observation.noise", self._observation_noise)):
+            noise[world] = episode_noise(path, drawn, task=self.task.id, seed=seed, shape=noise.shape[1:])
 
     def rest(self, ids: Ids) -> None:
         """Let these worlds stand still until their next reset, where the engine can."""
@@ -175,18 +160,10 @@ class TaskEnv:
             terms=terms,
             reward=np.asarray(reward, dtype=np.float64),
             success=np.asarray(self.task.success(self._state)),
-            terminated=self._thrown(),
+            terminated=np.asarray(parts.thrown(self._state)),
             truncated=self._steps >= self.task.horizon,
             errors=self.last_errors,
         )
-
-    def _thrown(self) -> NDArray[np.bool_]:
-        """Return which worlds (n,) lost an object: it is out of reach or has fallen off the table."""
-        lost = np.zeros(self.n, dtype=np.bool_)
-        for name, pose in self._state.poses.items():
-            far = np.linalg.norm(pose[:, :3], axis=1) > OUT_OF_REACH
-            lost |= (far | (pose[:, 2] < self._state.table - 0.1)) & self._state.present.get(name, True)
-        return lost
 
     def _errors(self) -> dict[int, str]:
         """Return why worlds cannot be trusted any more; the first reason found stands."""

@@ -9,13 +9,16 @@ from typing import Any
 
 from array_api_compat import array_namespace, device
 
-from sim.conventions import OPENING_MAX, POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import ARM_LIMITS, OPENING_MAX
 from sim.packed import packed
 from sim.rotations import to_matrix
 from sim.state import Array, State
 
 STILL_SPEED, STILL_TURN = 0.03, 0.5
 """An object slower than this, m/s and rad/s, lies still."""
+
+OUT_OF_REACH = 2.0
+"""An object farther than this from the robot's base, m, has been thrown; the episode ends."""
 
 FREE_FORCE = 0.5
 """Less contact force than this on hand and fingers, N: nothing is held or touched."""
@@ -131,7 +134,7 @@ GRASP_WEIGHTS = {"reach": 1.0, "reach_fine": 0.5, "align": 0.5, "close": 0.5, "g
 def motion_terms(state: State, action: Array, previous: Array) -> dict[str, Array]:
     """Return terms that keep the hand upright and its motion calm and smooth."""
     xp = array_namespace(state.q)
-    unit = xp.asarray([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3 + [1.0], device=device(action))
+    unit = xp.asarray([*ARM_LIMITS, 1.0], device=device(action))
     effort = xp.sum((action[:, :6] / unit[:6]) ** 2, axis=-1)
     change = xp.sum(((action - previous) / unit) ** 2, axis=-1)
     return {
@@ -142,6 +145,15 @@ def motion_terms(state: State, action: Array, previous: Array) -> dict[str, Arra
 
 
 MOTION_WEIGHTS = {"upright": 1.0, "calm": 0.25, "smooth": 0.25}
+
+
+def thrown(state: State) -> Array:
+    """Return whether an object is lost, (n,) bool: it is out of reach or has fallen off the table."""
+    lost = array_namespace(state.table).zeros_like(state.table) > 0
+    for name, pose in state.poses.items():
+        far = length(pose[:, :3]) > OUT_OF_REACH
+        lost = lost | ((far | (pose[:, 2] < state.table - 0.1)) & state.present.get(name, True))
+    return lost
 
 
 def still(state: State, name: str) -> Array:

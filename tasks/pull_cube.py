@@ -10,14 +10,12 @@ Success: the target's centre is within 6 cm of the region's centre in the plane,
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import functools
 from dataclasses import replace
 
-from sim.scene import Object, Scene, Value
+from sim.scene import Object, Scene
 from tasks import sliding
 from tasks.laws import CAMERAS, OTHERS, START_CLEARANCE, presets, slots
-from tasks.layout import Dice, Layout, Place
 from tasks.semantics import Role, Semantics
 from tasks.task import Task, Twin
 
@@ -25,21 +23,12 @@ TARGET = Object("target", "box", (0.02, 0.02, 0.02), position=(0.63, 0.0), mass=
 GOAL = replace(sliding.GOAL, position=(0.45, 0.0))
 
 
-def arrange(dice: Dice, layout: Layout, places: Mapping[str, Place]) -> dict[str, Value]:
-    """Draw the region between robot and target and keep the way there free."""
-    x, y = places["target"]
-    angle, distance = dice.uniform(-0.5, 0.5), dice.uniform(0.14, 0.22)
-    goal = (x - distance * math.cos(angle), y + distance * math.sin(angle))
-    layout.take((x + 0.1, y), radius=0.07, to=goal)
-    return {"goal.position": goal}
-
-
 SEMANTICS = Semantics(
     roles=(Role("target", ("cube", "cube", "cylinder"), ((0.56, -0.16), (0.7, 0.16))),),
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball"),
     around=((0.36, -0.22), (0.73, 0.22)),
-    arrange=arrange,
+    arrange=functools.partial(sliding.arrange, ahead=-1.0),
     templates={
         "pull": "pull {target} onto the target spot",
         "move": "pull {target} back to the round mark",

@@ -10,26 +10,15 @@ Success: the target's centre is within 6 cm of the region's centre in the plane,
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import functools
 
-from sim.scene import Object, Scene, Value
+from sim.scene import Object, Scene
 from tasks import sliding
 from tasks.laws import CAMERAS, OTHERS, START_CLEARANCE, presets, slots
-from tasks.layout import Dice, Layout, Place
 from tasks.semantics import Role, Semantics
 from tasks.task import Task, Twin
 
 TARGET = Object("target", "box", (0.02, 0.02, 0.02), position=(0.47, 0.0), mass=0.08, friction=0.5)
-
-
-def arrange(dice: Dice, layout: Layout, places: Mapping[str, Place]) -> dict[str, Value]:
-    """Draw the region beyond the target and keep the way there free."""
-    x, y = places["target"]
-    angle, distance = dice.uniform(-0.5, 0.5), dice.uniform(0.14, 0.22)
-    goal = (x + distance * math.cos(angle), y + distance * math.sin(angle))
-    layout.take((x - 0.1, y), radius=0.07, to=goal)
-    return {"goal.position": goal}
 
 
 SEMANTICS = Semantics(
@@ -37,7 +26,7 @@ SEMANTICS = Semantics(
     others=OTHERS,
     other_kinds=("cube", "cylinder", "ball"),
     around=((0.38, -0.22), (0.73, 0.22)),
-    arrange=arrange,
+    arrange=functools.partial(sliding.arrange, ahead=1.0),
     templates={
         "push": "push {target} onto the target spot",
         "move": "push {target} forward to the round mark",

@@ -52,13 +52,13 @@ class Knob:
         if isinstance(nominal, tuple):
             if len(sample) == 1:
                 sample = sample * len(nominal)
-            return tuple([self._applied(n, x) for n, x in zip(nominal, sample, strict=True)])
-        return self._applied(float(nominal), sample[0])
+            return tuple([operated(self.op, n, x) for n, x in zip(nominal, sample, strict=True)])
+        return operated(self.op, float(nominal), sample[0])
 
     def _check(self, nominal: Value) -> None:
         """Refuse a law that does not fit the parameter's kind or length."""
         if self.law == "choice":
-            if isinstance(nominal, tuple) or not (isinstance(nominal, str) or all(map(_is_number, self.choices))):
+            if isinstance(nominal, tuple) or not (isinstance(nominal, str) or all(map(is_number, self.choices))):
                 raise UserError(f"The law {self.text!r} draws a name, but {self.path} holds numbers: {nominal!r}.")
             return
         if isinstance(nominal, str):
@@ -69,19 +69,24 @@ class Knob:
 
     def _sample(self, quantiles: tuple[float, ...]) -> list[float]:
         """Return the samples at the quantiles of U(a, b) or N(a, b), one per component."""
-        triples = zip(quantiles, *self.arguments, strict=True)
+        return [self.quantile(u, a, b) for u, a, b in zip(quantiles, *self.arguments, strict=True)]
+
+    def quantile(self, share: float, a: float, b: float) -> float:
+        """Return the sample of U(a, b) or N(a, b) below which a `share` of all samples lies."""
         if self.law == "U":
-            return [a + (b - a) * u for u, a, b in triples]
-        return [a + b * NORMAL.inv_cdf(min(max(u, 1e-12), 1 - 1e-12)) for u, a, b in triples]
-
-    def _applied(self, nominal: float, sample: float) -> float:
-        """Return the absolute value."""
-        if self.op == "=":
-            return sample
-        return nominal * sample if self.op == "*" else nominal + sample
+            return a + (b - a) * share
+        return a + b * NORMAL.inv_cdf(min(max(share, 1e-12), 1 - 1e-12))
 
 
-def _is_number(text: str) -> bool:
+def operated(op: Operation, nominal: float, number: float) -> float:
+    """Return the absolute value: `number` takes the place of the nominal one, multiplies it or is added to it."""
+    if op == "=":
+        return number
+    return nominal * number if op == "*" else nominal + number
+
+
+def is_number(text: str) -> bool:
+    """Return whether a choice is a finite number."""
     try:
         return math.isfinite(float(text))
     except ValueError:

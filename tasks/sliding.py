@@ -1,14 +1,19 @@
-"""Pushing and pulling: what both tasks observe, reward and judge."""
+"""Pushing and pulling: where the region lies, and what both tasks observe, reward and judge."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
 
 from array_api_compat import array_namespace
 
 from sim.conventions import OPENING_MAX
 from sim.fixtures import region
 from sim.rotations import to_matrix
+from sim.scene import Value
 from sim.state import Array, State
 from tasks import parts
+from tasks.layout import Dice, Layout, Place
 from tasks.randomization import knobs
 from tasks.task import Terms
 
@@ -29,6 +34,15 @@ WEIGHTS = {
     "success": 2.0,
     **parts.MOTION_WEIGHTS,
 }
+
+
+def arrange(dice: Dice, layout: Layout, places: Mapping[str, Place], *, ahead: float) -> dict[str, Value]:
+    """Draw the region and keep the way there free; `ahead` is 1 beyond the target, -1 between it and the robot."""
+    x, y = places["target"]
+    angle, distance = dice.uniform(-0.5, 0.5), dice.uniform(0.14, 0.22)
+    goal = (x + ahead * distance * math.cos(angle), y + distance * math.sin(angle))
+    layout.take((x - ahead * 0.1, y), radius=0.07, to=goal)
+    return {"goal.position": goal}
 
 
 def to_goal(state: State) -> Array:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
 from sim.conventions import CANONICAL
-from sim.engine import Engine, Values, make_engine
+from sim.engine import Engine, make_engine
 from sim.episodes import EnvSpec, Ids, Step
 from sim.host_engine import on_host
 from sim.soundness import faults
 from sim.state import Array
-from sim.streams import generator
-from tasks.actuation import MAX_LATENCY, finger_speed, latency, toward
+from tasks import parts
 from tasks.catalogue import load_task
-from tasks.env import ARM_LIMITS, OUT_OF_REACH, START, TaskEnv
+from tasks.env import TaskEnv
+from tasks.noise import MAX_LATENCY, START, episode_noise, finger_speed, latency, toward
 from tasks.task import Task
 
 
@@ -58,28 +57,17 @@ class TensorEnv:
         self._latency[index] = self._xp.asarray(np.array(late, dtype=np.int64), device=self._device)
         self._speed[index] = self._put(np.array([finger_speed(drawn["gripper.speed"]) for drawn in values]))
         self._fingers[index] = self._put(np.array([drawn["gripper.opening"] for drawn in values], dtype=np.float64))
-        for path, noise, scale in (
-            ("action.noise", self._noise, ARM_LIMITS),
-            ("observation.noise", self._observation_noise, np.ones(1)),
-        ):
-            noise[index] = self._put(self._draw_noise(path, tuple(noise.shape[1:]), values, seeds) * scale)
+        for path, noise in (("action.noise", self._noise), ("observation.noise", self._observation_noise)):
+            rows = [
+                episode_noise(path, drawn, task=self.task.id, seed=seed, shape=tuple(noise.shape[1:]))
+                for drawn, seed in zip(values, seeds, strict=True)
+            ]
+            noise[index] = self._put(np.stack(rows))
         self._steps[index] = 0
         start = self._put(START)
         self._previous[index] = start
         self._sent[:, index] = start
         self._state = self.engine.state()
-
-    def _draw_noise(
-        self, path: str, shape: tuple[int, ...], values: Sequence[Values], seeds: Sequence[int]
-    ) -> NDArray[np.float64]:
-        """Return the noise of whole episodes, (k, *shape), each from its own stream."""
-        noise = np.zeros((len(seeds), *shape))
-        for row, drawn, seed in zip(noise, values, seeds, strict=True):
-            amount = cast(float, drawn[path])
-            if amount:
-                generator(seed, self.task.id, path, "steps").standard_normal(out=row)
-                row *= amount
-        return noise
 
     def privileged(self) -> Array:
         """Return the privileged observation of all worlds (n, p), float32, with the episode's observation noise."""
@@ -103,19 +91,10 @@ class TensorEnv:
             terms=terms,
             reward=sum(self.task.weights[name] * values for name, values in terms.items()),
             success=self.task.success(self._state),
-            terminated=self._thrown(),
+            terminated=parts.thrown(self._state),
             truncated=self._steps >= self.task.horizon,
             errors=self._errors(),
         )
-
-    def _thrown(self) -> Array:
-        """Return which worlds (n,) lost an object: it is out of reach or has fallen off the table."""
-        xp, state = self._xp, self._state
-        lost = xp.zeros_like(self._steps) > 0
-        for name, pose in state.poses.items():
-            far = xp.sqrt(xp.sum(pose[:, :3] ** 2, axis=1)) > OUT_OF_REACH
-            lost = lost | ((far | (pose[:, 2] < state.table - 0.1)) & state.present.get(name, True))
-        return lost
 
     def _errors(self) -> dict[int, str]:
         """Return which worlds cannot be trusted any more; one look at the device tells whether there are any."""

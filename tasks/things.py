@@ -23,6 +23,11 @@ PEG_THICKNESS = (0.8, 0.8)
 """Half a peg's thickness, drawn between these shares of what the size word says, where a task says nothing else."""
 
 
+def size_word(half: float) -> str:
+    """Return "small" or "large" for half an edge, m, that training calls so, and "medium" for all others."""
+    return "small" if half <= HALF["small"][1] else "large" if half >= HALF["large"][0] else "medium"
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """What no training scene shows, for any object."""

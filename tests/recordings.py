@@ -8,7 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from sim.rotations import axis_angle_to_euler_xyz, from_axis_angle, multiply, xyzw_to_wxyz
+from sim.rotation_forms import FORMS
+from sim.rotations import from_axis_angle, multiply, xyzw_to_wxyz
 from sim.streams import generator
 from tests.foreign_data import motion
 
@@ -64,7 +65,7 @@ def write_maniskill(path: Path, *, episodes=3, change=None, mode="pd_ee_delta_po
         for number in range(episodes):
             states, actions = motion(number, steps=steps + 1)
             group = file.create_group(f"traj_{number}")
-            intrinsic = -axis_angle_to_euler_xyz(-actions[:, 3:6])
+            intrinsic = FORMS["euler xyz intrinsic"].write(np.asarray(from_axis_angle(actions[:, 3:6])))
             whole = np.concatenate([actions[:, :3] / 0.1, intrinsic / -0.1, 2 * actions[:, 6:] - 1], axis=1)[:steps]
             group["actions"] = whole if mode == "pd_ee_delta_pose" else whole[:, [0, 1, 2, 6]]
             wxyz = np.asarray(xyzw_to_wxyz(states[:, 3:7]))

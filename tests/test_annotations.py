@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from bench.scripted import ScriptedPolicy
 from datagen.generate import GenerateConfig, generate
 from datagen.progress import silent
 from datagen.rlds_reader import open_dataset
@@ -15,6 +14,7 @@ from sim.instances import FIRST_OBJECT, bounding_box, instance_names
 from sim.renderer import Renderer
 from tasks.catalogue import load_task
 from tasks.env import make_env
+from tests.scripted_policy import ScriptedPolicy
 from tests.test_datagen_real import rows
 from tests.test_render import BALL, CUBE, POSITIONS, SCENE
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.scripted import ScriptedPolicy
 from datagen.generate import GenerateConfig, generate
 from datagen.progress import silent
 from datagen.render_shards import RENDERER
@@ -21,6 +20,7 @@ from sim.state import State
 from tasks.catalogue import load_task
 from tasks.env import TaskEnv, make_env
 from tests.datagen_doubles import digests
+from tests.scripted_policy import ScriptedPolicy
 
 TASK = load_task("lift_cube")
 

@@ -14,10 +14,10 @@ from sim.errors import UserError
 from sim.mjcf import build_spec
 from sim.model_values import ModelWriter
 from sim.streams import episode_seed, generator
-from tasks.actuation import MAX_LATENCY, latency
 from tasks.catalogue import TASKS, load_task
 from tasks.dynamics import DYNAMICS
 from tasks.env import make_env
+from tasks.noise import MAX_LATENCY, latency
 from tasks.randomization import draw_values
 
 TASK = load_task("lift_cube-v1")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bench.hosts.registry import make_world
-from bench.scripted import pick_action
 from tasks import parts
 from tests.host_support import needs
+from tests.scripted_policy import plain_pick
 
 SEED = 3
 
@@ -32,7 +32,7 @@ def trace(world, seed, *, changes=None, steps=None):
             states.update(np.ascontiguousarray(array).tobytes())
         if step in (0, steps - 1):
             frames.update(world.image("image").tobytes())
-        world.step(pick_action(state, "target")[0])
+        world.step(plain_pick(state, "target")[0])
     lifted = float(parts.height(world.state(), "target")[0])
     return states.hexdigest(), frames.hexdigest(), lifted, world.success()
 

@@ -8,8 +8,6 @@ import pytest
 from bench.events import measure_events
 from bench.hosts.registry import HOSTS, make_host
 from bench.record import judged
-from sim.conventions import CANONICAL
-from sim.episodes import PolicySpec
 from sim.rollouts import rollout
 from sim.rotations import to_matrix
 from sim.streams import episode_seed
@@ -17,8 +15,8 @@ from tasks import doors
 from tasks.catalogue import load_task
 from tasks.env import make_env
 from tasks.grammar import denoted, read
-from tests.host_scripts import script
 from tests.host_support import ONE, TWINS, needs
+from tests.scripted_policy import ScriptedPolicy
 
 STILL = np.array([[0, 0, 0, 0, 0, 0, 1.0]])
 QUICK = {("maniskill", "StackCube-v1"), ("robosuite", "Door")}
@@ -43,19 +41,9 @@ def env(request):
     env.close()
 
 
-class Scripted:
-    """The twin's script as a policy that reads the state of the only world."""
-
-    def __init__(self, env):
-        self.env = env
-        self.spec = PolicySpec("scripted", CANONICAL, inputs=frozenset({"privileged"}))
-
-    def reset(self, ids):
-        spec = self.env.spec
-        self.act_on = script(spec.host, spec.host_task, self.env.task.target)
-
-    def act(self, observation):
-        return self.act_on(self.env.state(observation.ids))
+def scripted(env):
+    """Return the script of the twin's task as a policy."""
+    return ScriptedPolicy(env.state, task=env.task.id)
 
 
 def test_every_environment_of_a_host_is_the_twin_of_a_task():
@@ -178,13 +166,13 @@ def _check(env, episode):
 
 
 def test_a_script_solves_it_by_the_host_s_own_rule(env):
-    (episode,) = rollout(env, Scripted(env), [episode_seed("validation", 0, 0)])
+    (episode,) = rollout(env, scripted(env), [episode_seed("validation", 0, 0)])
     _check(env, episode)
 
 
 @pytest.mark.slow
 def test_a_script_solves_nine_of_ten_by_the_host_s_own_rule(env):
-    episodes = list(rollout(env, Scripted(env), [episode_seed("validation", 0, i) for i in range(10)]))
+    episodes = list(rollout(env, scripted(env), [episode_seed("validation", 0, i) for i in range(10)]))
     held = "task_success" if (env.spec.host, env.spec.host_task) in NOT_OURS else None
     good = [bool(e.terms[held][-1]) if held else e.succeeded for e in episodes]
     assert sum(good) >= 9

@@ -13,7 +13,6 @@ import pytest
 
 from bench.hosts.canonical import axis_angle_to_intrinsic_xyz, clip_canonical, turned_about_z
 from bench.hosts.registry import OWN, make_host
-from bench.scripted import ScriptedPolicy
 from sim.conventions import CANONICAL
 from sim.errors import UserError
 from sim.rollouts import rollout
@@ -21,6 +20,7 @@ from sim.rotations import conjugate, from_axis_angle, multiply, to_axis_angle, t
 from sim.streams import episode_seed
 from tasks.catalogue import load_task
 from tests.host_support import absent
+from tests.scripted_policy import ScriptedPolicy
 
 TASK = load_task("lift_cube")
 PAIRS = [("robosuite", "Lift"), ("maniskill", "PickCube-v1")]

@@ -12,6 +12,7 @@ import pytest
 from sim import isaacgym_border as border
 from sim import isaacgym_knobs as knobs
 from sim import panda
+from sim.controller import finger_targets
 from sim.errors import UserError
 from sim.isaacgym_frames import SAME_FOR_ALL, FramePlan, wrist_rotation
 from sim.isaacgym_mirror import Mirror
@@ -50,7 +51,7 @@ def test_twists_keep_linear_before_angular():
 
 
 def test_gripper_targets_are_half_the_opening_for_each_finger():
-    targets = border.finger_targets(np.array([[1.0], [0.0], [0.25]]))
+    targets = finger_targets(np.array([[1.0], [0.0], [0.25]]))
     np.testing.assert_allclose(targets, [[0.04, 0.04], [0.0, 0.0], [0.01, 0.01]])
     joints = np.concatenate([np.zeros((3, 7)), targets], axis=1)
     np.testing.assert_allclose(border.opening_from_joints(joints), [0.08, 0.0, 0.02])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sim.packed import packed
 from sim.panda import forward
-from sim.rotations import axis_angle_to_euler_xyz
+from sim.rotations import to_euler_xyz
 from tasks import parts
 
 WORLDS = 24
@@ -43,7 +43,7 @@ def _differing(function: Callable[[NDArray[np.float64]], NDArray[np.float64]], s
     [
         (parts.heading, (3, 3)),
         (parts.bearing, (3,)),
-        (axis_angle_to_euler_xyz, (3,)),
+        (to_euler_xyz, (4,)),
         (_jacobian, (7,)),
     ],
 )
@@ -57,3 +57,4 @@ def test_packed_copies_a_view_with_strides_and_nothing_else():
     column = packed(values[:, 1])
     assert column.flags.c_contiguous
     np.testing.assert_array_equal(column, [1, 4, 7, 10])
+    assert packed(np.array(2.0)).shape == ()

@@ -68,7 +68,7 @@ def test_held_out_sentences_are_a_part_of_their_own(text: str, held_out: bool) -
         ("train[]", "names the part ''"),
         ("train[camera", "no randomization preset"),
         ("none[camera]", "Allowed: sentence"),
-        ("train[+ligths]", r"Did you mean '\+lights'\?.*Allowed: \+disturbed, \+jpeg, \+lights, \+shadows"),
+        ("train[+ligths]", r"Did you mean '\+lights'\?.*Allowed: \+disturbed, \+grippers, \+jpeg, \+lights, \+shadows"),
         ("train[+camera]", r"names the part '\+camera'"),
     ],
 )

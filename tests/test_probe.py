@@ -10,7 +10,6 @@ import pytest
 from bench.check_policy import CheckPolicyConfig, check_policy
 from bench.probe_motion import DIMENSIONS
 from bench.probe_policy import CHANGES, EPISODES, Shadow, correlations, shadow, shadow_findings
-from bench.scripted import ScriptedPolicy
 from policies.loading import load_policy
 from sim.baselines import RandomPolicy
 from sim.conventions import CANONICAL
@@ -18,15 +17,16 @@ from sim.errors import UserError
 from sim.results import plain
 from sim.streams import episode_seed
 from tests.fault_doubles import Seeing, Speaking, seeing, worlds
+from tests.scripted_policy import ScriptedPolicy, plain_pick
 
 WATCHED = tuple(episode_seed("validation", 2, i) for i in range(EPISODES))
 
 
 @pytest.fixture(scope="module")
 def seen() -> Shadow:
-    """The scripted controller beside the expert: two good policies that do the same in different ways."""
+    """A plain script beside the expert: two good policies that do the same in different ways."""
     env = worlds()
-    scripted = ScriptedPolicy(lambda ids: env._state)
+    scripted = ScriptedPolicy(lambda ids: env._state, script=plain_pick)
     return shadow(env, scripted, load_policy("expert:lift_cube"), WATCHED)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import ARM_LIMITS
+from sim.engine import make_engine
 from sim.state import State
 from sim.streams import episode_seed
-from tasks.catalogue import TASKS
+from tasks.catalogue import TASKS, load_task
 from tasks.env import TaskEnv, make_env
 from tasks.scripted import SCRIPTS, load_script
 
@@ -54,6 +55,21 @@ def test_a_script_solves_most_randomized_scenes(name: str) -> None:
     assert np.mean(step.success) >= 0.8
 
 
+@pytest.mark.parametrize("angle", [0.4, 1.57])
+def test_the_script_of_stack_cube_puts_no_finger_on_a_base_that_is_near(angle: float) -> None:
+    task = load_task("stack_cube-v1")
+    near = {"target": (0.55, 0.0), "base": (0.55 + 0.066 * np.cos(angle), 0.066 * np.sin(angle))}
+    objects = tuple(replace(item, position=near.get(item.name, item.position)) for item in task.scene.objects)
+    close = replace(task, scene=replace(task.scene, objects=objects))
+    env, script = TaskEnv(close, make_engine("mujoco", close.scene, n=1), preset="none"), load_script(task.id)
+    assert script is not None
+    env.reset(np.arange(1), [episode_seed("validation", 0, 0)])
+    for _ in range(env.spec.horizon):
+        step = env.step(script(env.engine.state()))
+    env.close()
+    assert step.success[0]
+
+
 def _part(state: State, worlds: slice, put: Any) -> State:
     """Return the state of some worlds, its arrays put through `put`."""
 
@@ -69,12 +85,11 @@ def _part(state: State, worlds: slice, put: Any) -> State:
 def test_a_script_is_a_function_of_each_world_alone_in_any_array_library(name: str) -> None:
     env, script = _env(name, n=4, preset="physical"), load_script(name)
     assert script is not None
-    limits = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3)
     for _ in range(30):
         state = env.engine.state()
         actions = script(state)
         assert actions.shape == (4, 7)
-        assert np.all(np.abs(actions[:, :6]) <= limits)
+        assert np.all(np.abs(actions[:, :6]) <= ARM_LIMITS)
         assert set(np.unique(actions[:, 6])) <= {0.0, 1.0}
         env.step(actions)
     alone = script(_part(state, slice(2, 3), np.copy))

@@ -20,6 +20,24 @@ Body = TypeVar("Body")
 AS_IT_IS: Changes = {}
 """The host without a change."""
 
+SURROUNDINGS = frozenset(
+    {
+        *("others.count", "robot.q", "gripper.friction", "table.friction", "table.color"),
+        *("light.direction", "light.diffuse", "light.ambient"),
+        *("camera.offset", "camera.target_offset", "camera.roll", "camera.fovy"),
+    }
+)
+"""What every world can change."""
+
+TEXTURED = SURROUNDINGS | {"table.texture"}
+"""What worlds can change whose table can be given another texture."""
+
+
+def body_knobs(role: str, *, rigid: bool = False) -> frozenset[str]:
+    """Return the paths of an object; a mesh, `rigid`, keeps its shape and size."""
+    names = {"position", "yaw", "color", "mass", "friction"} | (set() if rigid else {"half_size", "shape"})
+    return frozenset(f"{role}.{name}" for name in names)
+
 
 def applied(path: str, nominal: Value, change: Change) -> Value:
     """Return the absolute value of `path` after `change`; a number stands for all components of a vector.

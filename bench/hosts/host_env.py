@@ -16,7 +16,8 @@ from sim.conventions import CANONICAL
 from sim.episodes import EnvSpec, Ids, Images, Observation, Step
 from sim.errors import UserError, unknown
 from sim.state import State
-from tasks.env import START, canonical_state
+from tasks.noise import START
+from tasks.proprioception import canonical_state
 from tasks.randomization import Knob
 from tasks.task import Task
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.hosts.changes import TEXTURED, body_knobs
 from bench.hosts.maniskill_design import BASE_VIEW, Design, Fixed, Halves, Item, Vector, raw
-from bench.hosts.maniskill_world import ADAPTERS, SURROUNDINGS, ManiskillWorld, body_knobs
+from bench.hosts.maniskill_world import ADAPTERS, ManiskillWorld
 from bench.hosts.views import View
 from tasks import bins
 
@@ -32,7 +33,7 @@ class ManiskillPickCube(ManiskillWorld):
 
     design = Design("PickCube-v1", {"target": Item("cube", "cube", "red")}, extras=_goal_site, rule=_set_cube)
     adapters = (*ADAPTERS, CENTRAL, "goal_hidden: the goal marker is not drawn, as in ManiSkill's own observations")
-    knobs = SURROUNDINGS | body_knobs("target")
+    knobs = TEXTURED | body_knobs("target")
 
 
 def _region(env: Any, base: Vector) -> Mapping[str, Fixed]:
@@ -56,7 +57,7 @@ class ManiskillPushCube(ManiskillWorld):
         "camera: base_camera moved 20 cm away from the robot, which else does not show the region, with 53.13 degrees",
         "goal: the region's centre, without its tilt",
     )
-    knobs = SURROUNDINGS | body_knobs("target")
+    knobs = TEXTURED | body_knobs("target")
 
 
 class ManiskillPullCube(ManiskillWorld):
@@ -71,7 +72,7 @@ class ManiskillPullCube(ManiskillWorld):
         around=((0.36, -0.22), (0.7, 0.22)),
     )
     adapters = (*ADAPTERS, MOVED, "goal: the region's centre, without its tilt")
-    knobs = SURROUNDINGS | body_knobs("target")
+    knobs = TEXTURED | body_knobs("target")
 
 
 def _set_stack(env: Any, halves: Halves) -> None:
@@ -92,7 +93,7 @@ class ManiskillStackCube(ManiskillWorld):
         rule=_set_stack,
     )
     adapters = (*ADAPTERS, CENTRAL, "robot: panda instead of panda_wristcam, whose hand is turned by 90 degrees")
-    knobs = SURROUNDINGS | body_knobs("target") | body_knobs("base")
+    knobs = TEXTURED | body_knobs("target") | body_knobs("base")
 
 
 def _shallow_bin(env: Any, base: Vector) -> Mapping[str, Fixed]:
@@ -118,7 +119,7 @@ class ManiskillPlaceSphere(ManiskillWorld):
         rule=_set_sphere,
     )
     adapters = (*ADAPTERS, MOVED, "bin: its frame as far below its floor as our bin's; its inside is 4 x 4 cm")
-    knobs = SURROUNDINGS | body_knobs("target")
+    knobs = TEXTURED | body_knobs("target")
 
 
 class ManiskillLiftPegUpright(ManiskillWorld):
@@ -126,4 +127,4 @@ class ManiskillLiftPegUpright(ManiskillWorld):
 
     design = Design("LiftPegUpright-v1", {"target": Item("peg", "peg", "")})
     adapters = (*ADAPTERS, CENTRAL)
-    knobs = (SURROUNDINGS | body_knobs("target")) - {"target.shape", "target.half_size"}
+    knobs = TEXTURED | body_knobs("target", rigid=True)

@@ -37,21 +37,6 @@ ADAPTERS = (
 )
 """What every world of ManiSkill converts."""
 
-SURROUNDINGS = frozenset(
-    {
-        *("others.count", "robot.q", "gripper.friction", "table.friction", "table.color", "table.texture"),
-        *("light.direction", "light.diffuse", "light.ambient"),
-        *("camera.offset", "camera.target_offset", "camera.roll", "camera.fovy"),
-    }
-)
-"""What every world of ManiSkill can change."""
-
-
-def body_knobs(role: str) -> frozenset[str]:
-    """Return the paths of an object."""
-    names = ("position", "yaw", "color", "mass", "friction", "half_size", "shape")
-    return frozenset(f"{role}.{name}" for name in names)
-
 
 class ManiskillWorld(SceneWorld):
     """One environment of ManiSkill on the CPU; a subclass says which."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.hosts.changes import SURROUNDINGS, TEXTURED, body_knobs
 from bench.hosts.robosuite_design import Design, Fixed, Item, Vector
-from bench.hosts.robosuite_world import ADAPTERS, SURROUNDINGS, RobosuiteWorld, body_knobs
+from bench.hosts.robosuite_world import ADAPTERS, RobosuiteWorld
 from bench.hosts.views import View
 from sim.rotations import from_axis_angle
 
@@ -16,7 +17,6 @@ TABLE = 0.8
 
 TABLE_FRAME = "base_frame: world minus the base at (-0.56, 0, 0.912); table top at -0.112 m"
 AGENTVIEW = ("rows_top_first: OpenGL rows flipped", "camera: agentview")
-TEXTURED = SURROUNDINGS | {"table.texture"}
 
 
 class RobosuiteLift(RobosuiteWorld):
@@ -24,7 +24,7 @@ class RobosuiteLift(RobosuiteWorld):
 
     design = Design("Lift", {"target": Item(lambda env: env.cube, "cube", "red")}, table=TABLE)
     adapters = (*ADAPTERS, TABLE_FRAME, *AGENTVIEW)
-    knobs = TEXTURED | body_knobs("target", rigid=False)
+    knobs = TEXTURED | body_knobs("target")
 
 
 class RobosuiteStack(RobosuiteWorld):
@@ -36,7 +36,7 @@ class RobosuiteStack(RobosuiteWorld):
         table=TABLE,
     )
     adapters = (*ADAPTERS, TABLE_FRAME, *AGENTVIEW)
-    knobs = TEXTURED | body_knobs("target", rigid=False) | body_knobs("base", rigid=False)
+    knobs = TEXTURED | body_knobs("target") | body_knobs("base")
 
 
 CAN, FLOOR = 3, 0.82

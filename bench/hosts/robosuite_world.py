@@ -34,21 +34,6 @@ ADAPTERS = (
 )
 """What every world of robosuite converts."""
 
-SURROUNDINGS = frozenset(
-    {
-        *("others.count", "robot.q", "gripper.friction", "table.friction", "table.color"),
-        *("light.direction", "light.diffuse", "light.ambient"),
-        *("camera.offset", "camera.target_offset", "camera.roll", "camera.fovy"),
-    }
-)
-"""What every world of robosuite can change."""
-
-
-def body_knobs(role: str, *, rigid: bool) -> frozenset[str]:
-    """Return the paths of an object; a mesh, `rigid`, keeps its shape and size."""
-    names = {"position", "yaw", "color", "mass", "friction"} | (set() if rigid else {"half_size", "shape"})
-    return frozenset(f"{role}.{name}" for name in names)
-
 
 class RobosuiteWorld(SceneWorld):
     """One environment of robosuite; a subclass says which."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bench.hosts.changes import Turned
 from sim.errors import UserError
-from sim.looks import look_at
+from sim.looks import look_at, seen_at
 from sim.rotations import from_matrix
 from sim.scene import Value
 
@@ -53,10 +53,7 @@ class View:
 
         x to the right and y down, as shares of the frame, which covers 0 to 1; what lies behind the camera is NaN.
         """
-        seen = (np.asarray(points) - np.array(self.eye)) @ self.rotation()
-        depth = np.where(seen[:, 2] < 0, -seen[:, 2], np.nan)
-        scale = 0.5 / np.tan(np.radians(self.fovy) / 2)
-        return np.asarray(np.stack([0.5 + scale * seen[:, 0] / depth, 0.5 - scale * seen[:, 1] / depth], axis=1))
+        return seen_at(points, eye=np.array(self.eye), rotation=self.rotation(), fovy=self.fovy)
 
 
 def changed_view(view: View, turned: Turned) -> View:

@@ -10,18 +10,13 @@ from numpy.typing import NDArray
 from sim.state import State
 from tasks.grammar import Thing
 from tasks.layout import Place
-from tasks.things import HALF
+from tasks.things import size_word
 
 
 def thing(name: str, kind: str, color: str, state: State) -> Thing:
     """Return an object of the state (n = 1) as sentences speak of it; `color` is "" where no one colour fits."""
     half, pose = np.asarray(state.half_sizes[name])[0], np.asarray(state.poses[name])[0]
-    return Thing(name, kind, color, sized(float(half[1])), (float(pose[0]), float(pose[1])))
-
-
-def sized(half: float) -> str:
-    """Return "small" or "large" for half an edge, m, that training calls so, and "medium" for all others."""
-    return "small" if half <= HALF["small"][1] else "large" if half >= HALF["large"][0] else "medium"
+    return Thing(name, kind, color, size_word(float(half[1])), (float(pose[0]), float(pose[1])))
 
 
 def stretches(state: State, roles: Iterable[str]) -> list[tuple[Place, Place]]:

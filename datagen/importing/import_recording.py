@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from datagen.importing.importer import DEMONSTRATOR, FAILED, LIMITS, Importer, Options
+from datagen.importing.importer import DEMONSTRATOR, FAILED, Importer, Options
 from datagen.importing.maniskill_layout import maniskill_recording
 from datagen.importing.recording import Examined, Recording, open_hdf5
 from datagen.importing.robomimic_layout import robomimic_recording
@@ -18,6 +18,7 @@ from datagen.journal import finished_description, opened
 from datagen.layout import Place
 from datagen.rlds_reader import open_dataset
 from datagen.source_check import conversions, examine
+from sim.conventions import ARM_LIMITS
 from sim.errors import UserError
 from sim.files import sha256
 
@@ -154,4 +155,4 @@ def beyond_limits(folder: Path) -> float:
     """Return the share of the training steps whose action is beyond the canonical limits."""
     dataset = open_dataset(folder)
     actions = [np.asarray(e.steps["action"]) for e in dataset.episodes("train", verify=False)]
-    return float((np.abs(np.concatenate(actions)[:, :6]) > 1.0001 * LIMITS).any(axis=1).mean())
+    return float((np.abs(np.concatenate(actions)[:, :6]) > 1.0001 * np.array(ARM_LIMITS)).any(axis=1).mean())

@@ -21,7 +21,7 @@ from datagen.job import demomill_version
 from datagen.journal import Journal
 from datagen.resample import resample
 from datagen.rlds_writer import EpisodeRecord, ShardRecord, encode_jpeg, step_columns, write_shard
-from sim.conventions import CANONICAL, POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import CANONICAL
 from sim.errors import UserError
 from sim.streams import SPLIT_START, split_of
 
@@ -31,9 +31,6 @@ DEMONSTRATOR = "whoever was recorded"
 SPLITS = ("train", "val")
 SHARD = 32
 """Episodes of a shard."""
-
-LIMITS = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3)
-"""What a canonical action can ask for per step."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from policies.pretrained.families import Family, FamilyOptions, family
 from policies.pretrained.settings import Lora, Train
 from policies.pretrained.trainable import fill, make_trainable, trained
 from policies.vla.normalization import Statistics, statistics_from_json
+from policies.weights import read_weights
 from sim.conventions import Convention, from_json, to_json
 from sim.errors import UserError
 from sim.files import digest_json, read_json, sha256, write_bytes, write_json
@@ -189,15 +189,7 @@ def _same_base(folder: Path, recipe: Recipe, name: str, *, device: str) -> Base:
 def _fill(folder: Path, expected: str, model: Family, adapted: Any) -> None:
     """Put the stored weights into the model; a file that is not the one of the record is refused."""
     path = folder / (WEIGHTS if adapted is None else ADAPTER_WEIGHTS)
-    if not path.is_file() or sha256(path) != expected:
-        raise UserError(
-            f"{path} is not the file that its record describes{'' if path.is_file() else ': it does not exist'}. It "
-            "was damaged, replaced or lost. Restore both files, or train again."
-        )
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path} cannot be read: {error}. Restore it, or train again.") from error
+    tensors = read_weights(path, expected=expected, load=load_file)
     if adapted is None:
         fill(model.anatomy.model, tensors, where=str(folder))
         return

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from policies.pretrained.families import Family, Seen
 from policies.pretrained.settings import FinetuneConfig
 from policies.pretrained.trainable import fill, trained
-from policies.vla.learner import read_state, write_state
-from sim.errors import UserError
+from policies.vla.resume import Words, go_on, read_state, save_learner
 from sim.streams import generator
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+WORDS = Words("fine-tuning", "finetune", others="other data, another model or other settings")
 
 
 class Finetuner:
@@ -25,8 +25,8 @@ class Finetuner:
     def __init__(self, family: Family, config: FinetuneConfig) -> None:
         self.family, self.config = family, config
         self.model: nn.Module = family.anatomy.model
-        self.trained = trained(self.model)
-        self.optimizer = torch.optim.AdamW(
+        self.trained: Mapping[str, nn.Parameter] = trained(self.model)
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             self.trained.values(), config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         # Steps done and seconds spent on them.
@@ -62,26 +62,10 @@ class Finetuner:
 
     def save(self, path: Path, *, identity: str) -> None:
         """Write the whole state to one file; `identity` says which training it belongs to."""
-        tensors: dict[str, Tensor] = {f"model.{name}": p for name, p in self.trained.items()}
-        for name, parameter in self.trained.items():
-            state = self.optimizer.state.get(parameter, {})
-            tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS if moment in state}
-        write_state(path, tensors, {"identity": identity, "step": str(self.step), "seconds": repr(self.seconds)})
+        save_learner(path, self, {"model": self.trained}, identity=identity)
 
     def load(self, path: Path, *, identity: str) -> None:
         """Continue from the file at `path`; the state of another training is refused."""
-        about, tensors = read_state(path, of="fine-tuning")
-        if about.get("identity") != identity:
-            raise UserError(
-                f"{path} belongs to a fine-tuning with other data, another model or other settings. Continue that one "
-                "with the job it was started with, choose another `out` for this one, or delete the file to begin anew."
-            )
-        prefix = "model."
-        stored = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-        fill(self.model, stored, where=str(path))
-        self.step, self.seconds = int(about["step"]), float(about["seconds"])
-        for name, parameter in self.trained.items():
-            if f"{MOMENTS[0]}.{name}" not in tensors:  # It never had a gradient: nothing that is said depends on it.
-                continue
-            moments = {m: torch.zeros_like(parameter).copy_(tensors[f"{m}.{name}"]) for m in MOMENTS}
-            self.optimizer.state[parameter] = {"step": torch.tensor(float(self.step)), **moments}
+        about, parts = read_state(path, identity=identity, words=WORDS)
+        fill(self.model, parts["model"], where=str(path))
+        go_on(self, about, parts)

@@ -13,12 +13,12 @@ from datagen.downscale import downscale
 from policies.pretrained.checkpoint import PretrainedCheckpoint, load_checkpoint
 from policies.pretrained.families import ACTION, FamilyOptions, Seen, restored
 from policies.vla.precision import arithmetic, prepared
-from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import ARM_LIMITS
 from sim.episodes import Ids, Observation, PolicySpec
 from sim.errors import UserError
 from sim.jobs import from_mapping
 
-_LIMITS = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3)
+_LIMITS = np.array(ARM_LIMITS)
 
 
 class PretrainedPolicy:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -15,21 +12,20 @@ from policies.pretrained.checkpoint import RECORD, Recipe, save_checkpoint
 from policies.pretrained.families import Family, FamilyOptions, family
 from policies.pretrained.feed import PretrainedFeed
 from policies.pretrained.finetune import FinetuneResult
-from policies.pretrained.learner import Finetuner
+from policies.pretrained.learner import WORDS, Finetuner
 from policies.pretrained.settings import FinetuneConfig
 from policies.pretrained.trainable import make_trainable
 from policies.pretrained.validation import validate
 from policies.vla.checkpoint import code_versions
-from policies.vla.curve import Curve
+from policies.vla.loop import Course, Loop, Turns
 from policies.vla.normalization import mixture_statistics
-from policies.vla.runtime import deferred_interrupts, torch_threads
-from policies.vla.settings import learning_rate_factor
+from policies.vla.parallel import Ranks
+from policies.vla.resume import finished_record
+from policies.vla.runtime import torch_threads
 from policies.vla.train import OnStep
-from sim.errors import UserError
-from sim.files import digest_json, read_json
+from sim.files import digest_json
 from sim.progress import ProgressLine
 
-STATE_FILE = "resume.safetensors"
 LOG_EVERY = 10
 """Steps between two entries of the curve."""
 
@@ -60,14 +56,9 @@ def _identity(config: FinetuneConfig, base: BaseIdentity) -> str:
 
 def _finished(config: FinetuneConfig, identity: str) -> FinetuneResult | None:
     """Return the result of the finished training in `out`; a checkpoint of another training is never overwritten."""
-    if not (config.out / RECORD).exists():
+    record = finished_record(config.out / RECORD, identity=identity, words=WORDS)
+    if record is None:
         return None
-    record = read_json(config.out / RECORD)
-    if not isinstance(record, dict) or record.get("identity") != identity:
-        raise UserError(
-            f"{config.out} holds a finished checkpoint of other data, another model or other settings, and it is not "
-            "overwritten. Choose another `out`, or move that folder away."
-        )
     return FinetuneResult(
         folder=config.out,
         digest=record["sha256"],
@@ -91,11 +82,23 @@ def _loaded(config: FinetuneConfig, *, chunk: int, threads: int) -> LoadedMixtur
         return load_mixture(config.data, options, progress=line)
 
 
+def _course(config: FinetuneConfig) -> Course:
+    return Course(
+        budget=config.budget(),
+        batch=config.batch,
+        learning_rate=config.learning_rate,
+        warmup=config.warmup,
+        validations=config.validations,
+        save_every=config.save_every,
+        log_every=LOG_EVERY,
+    )
+
+
 class _Session:
     """One run of a fine-tuning: the model, what feeds it, and what is written down."""
 
     def __init__(self, config: FinetuneConfig, identity: str, *, threads: int) -> None:
-        self.config, self.identity, self.budget = config, identity, config.budget()
+        self.config, self.identity = config, identity
         base = load_base(
             config.base,
             revision=config.revision,
@@ -122,91 +125,44 @@ class _Session:
         self.statistics = mixture_statistics(self.data)
         self.feed = PretrainedFeed(self.data, self.statistics, shift=config.shift, seed=config.seed)
         self.learner = Finetuner(self.family, config)
-        self.state_file = config.out / STATE_FILE
-        if self.state_file.exists():
-            self.learner.load(self.state_file, identity=identity)
-        self.curve = Curve(config.out, step=self.learner.step, tensorboard=config.tensorboard)
-        self.recent: list[float] = []
+        self.loop = Loop(
+            self.learner,
+            _course(config),
+            config.out,
+            identity=identity,
+            words=WORDS,
+            tensorboard=config.tensorboard,
+            ranks=Ranks(),
+        )
 
     def run(self, on_step: OnStep) -> FinetuneResult:
         """Learn until the budget is used up, then validate and save."""
-        with deferred_interrupts() as interrupted, ProgressLine("finetune", unit="samples") as line:
-            self._learn(on_step, interrupted, line)
-        metrics = self._validate()
-        self.curve.close()
-        return self._finish(metrics)
+        self.loop.run(Turns(learn=self._learn, look=self._look), on_step)
+        return self._finish()
 
-    def _learn(self, on_step: OnStep, interrupted: Callable[[], bool], line: ProgressLine) -> None:
-        """Do all steps that are left; leave a state on interruption and every `save_every` seconds."""
-        learner, saved = self.learner, time.monotonic()
-        due = self._validations_done()
-        while (progress := self.budget.progress(learner.step, learner.seconds)) < 1:
-            began = time.monotonic()
-            self._step(progress)
-            learner.seconds += time.monotonic() - began
-            after = self.budget.progress(learner.step, learner.seconds)
-            samples = learner.step * self.config.batch
-            line(samples, max(samples, round(samples / after)), f"loss {self.recent[-1]:.4f}")
-            if learner.step % LOG_EVERY == 0:
-                self._log(progress)
-            if after < 1 and self._validations_done() > due:
-                due = self._validations_done()
-                self._validate()
-            on_step(learner.step)
-            if interrupted() or time.monotonic() - saved > self.config.save_every:
-                learner.save(self.state_file, identity=self.identity)
-                saved = time.monotonic()
-            if interrupted():
-                raise KeyboardInterrupt
-
-    def _step(self, progress: float) -> None:
-        """Do one step; a loss that is no number ends the training in words."""
+    def _learn(self, rate: float) -> dict[str, float]:
         seen, actions, mask = self.feed.training(self.learner.step, self.config.batch)
-        loss = self.learner.learn(seen, actions, mask, learning_rate=self._rate(progress))
-        if not math.isfinite(loss):
-            raise UserError(
-                f"The fine-tuning diverged at step {self.learner.step}: the loss is {loss}. Nothing of it was saved "
-                f"after the last state in {self.config.out}. Lower learning_rate (it is "
-                f"{self.config.learning_rate:g}) and choose another `out`."
-            )
-        self.recent.append(loss)
+        return {"loss": self.learner.learn(seen, actions, mask, learning_rate=rate)}
 
-    def _rate(self, progress: float) -> float:
-        return self.config.learning_rate * learning_rate_factor(progress, warmup=self.config.warmup)
-
-    def _validations_done(self) -> int:
-        """Return how many of the evenly spaced validations the used budget covers."""
-        return int(self.budget.progress(self.learner.step, self.learner.seconds) * self.config.validations)
-
-    def _validate(self) -> dict[str, dict[str, float]]:
+    def _look(self) -> None:
         """Validate, and add what was found to the curve."""
         metrics = validate(self.family, self.feed, batch=self.config.batch, limit=self.config.validation_samples)
-        self.curve.add(self.learner.step, {"validation": metrics})
-        return metrics
+        self.loop.curve.add(self.learner.step, {"validation": metrics})
 
-    def _log(self, progress: float) -> None:
-        """Add the mean loss since the last entry to the curve."""
-        mean = sum(self.recent) / len(self.recent)
-        entry = {"loss": mean, "learning_rate": self._rate(progress), "seconds": round(self.learner.seconds, 3)}
-        self.curve.add(self.learner.step, entry)
-        self.recent.clear()
-
-    def _finish(self, metrics: dict[str, dict[str, float]]) -> FinetuneResult:
+    def _finish(self) -> FinetuneResult:
         """Save the checkpoint, remove the state that is no longer needed, and return the result."""
-        learner, config = self.learner, self.config
-        samples = learner.step * config.batch
-        drawn = report(self.data.sources, self.data.mixture, config=config.data, samples=samples)
+        learner, config, loop = self.learner, self.config, self.loop
+        metrics = loop.looks()[-1]["validation"]
+        drawn = report(self.data.sources, self.data.mixture, config=config.data, samples=loop.samples)
         training: dict[str, Any] = {
-            "steps": learner.step,
-            "seconds": learner.seconds,
-            "samples_per_second": samples / learner.seconds,
+            **loop.spent(),
             "trained": sum(p.numel() for p in learner.trained.values()),
             "parameters": sum(p.numel() for p in learner.model.parameters()),
         }
         record = {
             "identity": self.identity,
             "training": training,
-            "budget": asdict(self.budget),
+            "budget": asdict(loop.course.budget),
             "mixture": asdict(drawn),
             "metrics": metrics,
             "code": code_versions() | library_versions(),
@@ -220,7 +176,7 @@ class _Session:
             statistics=self.statistics,
             record=record,
         )
-        self.state_file.unlink(missing_ok=True)
+        loop.state_file.unlink(missing_ok=True)
         base = self.recipe.base
         return FinetuneResult(
             config.out, digest, base.name, base.model_type, metrics=metrics, mixture=drawn, **training

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from policies.vla.model import VlaModel
 from policies.vla.normalization import Statistics, statistics_from_json
 from policies.vla.shape import ModelConfig
 from policies.vla.words import Vocabulary, load_vocabulary, reader
+from policies.weights import read_weights
 from sim.conventions import Convention, from_json, to_json
 from sim.errors import UserError
 from sim.files import read_json, sha256, write_bytes, write_json
@@ -108,7 +108,7 @@ def load_checkpoint(folder: Path) -> VlaCheckpoint:
     model = VlaModel(config)
     reads_pieces = config.text_encoder == "subword"
     vocabulary = load_vocabulary(folder, expected=str(record.get("vocabulary_sha256"))) if reads_pieces else None
-    _fill(model, _read_weights(folder, record["sha256"]), folder)
+    _fill(model, read_weights(folder / WEIGHTS, expected=record["sha256"], load=load_file), folder)
     return VlaCheckpoint(
         model=model.to(memory_format=torch.channels_last).eval(),  # type: ignore[call-overload]
         convention=from_json(record["convention"], source=where),
@@ -131,24 +131,6 @@ def _check_kind(folder: Path, record: Any) -> None:
             f"{folder / RECORD} has format {record.get('format')!r}; this version of demomill reads format {FORMAT}. "
             "Load it with the version that wrote it (its record names it under code), or train again."
         )
-
-
-def _read_weights(folder: Path, expected: str) -> dict[str, Tensor]:
-    """Return the stored tensors; a file that is not the one of the record is refused."""
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise UserError(f"{path} does not exist. A checkpoint is a folder with {WEIGHTS} and {RECORD}: restore both.")
-    digest = sha256(path)
-    if digest != expected:
-        raise UserError(
-            f"{path} is not the file that its record describes: its SHA-256 is {digest[:16]}..., the record says "
-            f"{str(expected)[:16]}... It is damaged or was replaced. Restore both files, or train again."
-        )
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path} cannot be read: {error}. Restore it, or train again.") from error
-    return tensors
 
 
 def misfits(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from policies.vla.heads import BinsHead, ends
@@ -19,14 +17,13 @@ from policies.vla.objective import Counts, counts_of, loss_terms, total_loss, we
 from policies.vla.parallel import Ranks
 from policies.vla.precision import arithmetic
 from policies.vla.presets import Preset
+from policies.vla.resume import Words, go_on, read_state, save_learner, write_state
 from policies.vla.shape import KEYFRAME, Inputs, ModelConfig, Seen
-from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
-from sim.errors import UserError
-from sim.files import write_bytes
-
-MOMENTS = ("exp_avg", "exp_avg_sq")
+from sim.conventions import ARM_LIMITS
 
 ALONE = Ranks()
+
+WORDS = Words("training", "train", others="other data or settings")
 
 
 class Learner:
@@ -47,15 +44,16 @@ class Learner:
         self.model: VlaModel = new_model(model_config(preset, chunk=chunk, vocabulary=vocabulary), seed=seed)
         self.model.tcp_scale.copy_(torch.tensor(statistics.state_std[:KEYFRAME]) / KEYFRAME_UNIT)
         if isinstance(self.model.head, BinsHead):
-            limits = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3, np.float32)
+            limits = np.array(ARM_LIMITS, np.float32)
             first, last = (statistics.normalize_arm(end) for end in ends(limits, self.model.config.bins))
             self.model.head.set_range(torch.from_numpy(first), torch.from_numpy(last))
         self.model.to(device)
         self.averaged: VlaModel = copy.deepcopy(self.model).requires_grad_(requires_grad=False)
         # What training calls; torch.compile replaces it.
         self.perceive: Callable[..., Seen] = self.model.perceive
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), preset.learning_rate, weight_decay=preset.weight_decay, fused=True
+        self.trained: Mapping[str, nn.Parameter] = dict(self.model.named_parameters())
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+            self.trained.values(), preset.learning_rate, weight_decay=preset.weight_decay, fused=True
         )
         # Steps done and seconds spent on them.
         self.step, self.seconds = 0, 0.0
@@ -109,57 +107,24 @@ class Learner:
 
     def save(self, path: Path, *, identity: str) -> None:
         """Write the whole state to one file; `identity` says which training it belongs to."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            state = self.optimizer.state.get(parameter, {})
-            tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS if moment in state}
-        write_state(path, tensors, {"identity": identity, "step": str(self.step), "seconds": repr(self.seconds)})
-
-    def save_averaged(self, path: Path, *, identity: str) -> None:
-        """Write the averaged weights alone to one file."""
-        write_state(path, self.averaged.state_dict(), {"identity": identity})
-
-    def load_averaged(self, path: Path, *, identity: str) -> None:
-        """Take back averaged weights that this training wrote."""
-        about, tensors = read_state(path)
-        assert about.get("identity") == identity, f"{path} is of another training"
-        self.averaged.load_state_dict(tensors)
+        model = {"model": self.model.state_dict(), "averaged": self.averaged.state_dict()}
+        save_learner(path, self, model, identity=identity)
 
     def load(self, path: Path, *, identity: str) -> None:
         """Continue from the file at `path`; the state of another training is refused."""
-        about, tensors = read_state(path)
-        if about.get("identity") != identity:
-            raise UserError(
-                f"{path} belongs to a training with other data or settings. Continue that one with the job it was "
-                "started with, choose another `out` for this one, or delete the file to begin anew."
-            )
-        self.model.load_state_dict(_part(tensors, "model."))
-        self.averaged.load_state_dict(_part(tensors, "averaged."))
-        self.step, self.seconds = int(about["step"]), float(about["seconds"])
-        for name, parameter in self.model.named_parameters():
-            moments = {m: torch.zeros_like(parameter).copy_(tensors[f"{m}.{name}"]) for m in MOMENTS}
-            self.optimizer.state[parameter] = {"step": torch.tensor(float(self.step)), **moments}
+        about, parts = read_state(path, identity=identity, words=WORDS)
+        self.model.load_state_dict(dict(parts["model"]))
+        self.averaged.load_state_dict(dict(parts["averaged"]))
+        go_on(self, about, parts)
 
+    def save_averaged(self, path: Path, *, identity: str) -> None:
+        """Write the averaged weights alone to one file."""
+        write_state(path, {"averaged": self.averaged.state_dict()}, {"identity": identity})
 
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def write_state(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
-    """Write tensors and what is said of them to one file, whole or not at all."""
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(whole, metadata=dict(about)))
-
-
-def read_state(path: Path, *, of: str = "training") -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Return what a saved state `of` a training says of itself, and its tensors."""
-    try:
-        with safe_open(path, framework="pt") as stored:
-            about: dict[str, str] = stored.metadata() or {}
-        return about, load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path} cannot be read: {error}. Delete it to begin the {of} anew.") from error
+    def load_averaged(self, path: Path, *, identity: str) -> None:
+        """Take back averaged weights that this training wrote."""
+        _, parts = read_state(path, identity=identity, words=WORDS)
+        self.averaged.load_state_dict(dict(parts["averaged"]))
 
 
 def model_config(preset: Preset, *, chunk: int, vocabulary: int = 0) -> ModelConfig:

@@ -14,7 +14,7 @@ from policies.vla.checkpoint import VlaCheckpoint, load_checkpoint
 from policies.vla.pixels import to_pixels
 from policies.vla.precision import arithmetic, prepared
 from policies.vla.shape import ARM
-from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import ARM_LIMITS
 from sim.episodes import Ids, Images, Observation, PolicySpec
 from sim.errors import UserError
 from sim.streams import generator
@@ -25,7 +25,7 @@ BATCH = 4
 EXECUTE = 2
 """Actions of a chunk that are executed before the policy is asked again, unless it is told otherwise."""
 
-_LIMITS = np.array([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3)
+_LIMITS = np.array(ARM_LIMITS)
 
 
 class VlaPolicy:

@@ -8,14 +8,15 @@ from pathlib import Path
 from datagen.loader import LoadedMixture, LoadOptions, load_mixture
 from datagen.mixture import MixReport, mixture_digest, open_sources
 from policies.vla.checkpoint import RECORD, WEIGHTS, VlaCheckpoint, load_checkpoint
-from policies.vla.learner import model_config
+from policies.vla.learner import WORDS, model_config
 from policies.vla.parallel import joined
+from policies.vla.resume import finished_record
 from policies.vla.runtime import torch_threads
 from policies.vla.settings import CHUNK, TrainVlaConfig
 from policies.vla.train import OnStep, TrainVlaResult
 from policies.vla.training import Training
 from sim.errors import UserError
-from sim.files import digest_json, read_json, sha256
+from sim.files import digest_json, sha256
 from sim.progress import ProgressLine
 
 
@@ -50,14 +51,9 @@ def _identity(config: TrainVlaConfig) -> str:
 
 def _finished(config: TrainVlaConfig, identity: str) -> TrainVlaResult | None:
     """Return the result of the finished training in `out`; a checkpoint of another training is never overwritten."""
-    if not (config.out / RECORD).exists():
+    record = finished_record(config.out / RECORD, identity=identity, words=WORDS)
+    if record is None:
         return None
-    record = read_json(config.out / RECORD)
-    if not isinstance(record, dict) or record.get("identity") != identity:
-        raise UserError(
-            f"{config.out} holds a finished checkpoint of other data or settings, and it is not overwritten. Choose "
-            "another `out`, or move that folder away."
-        )
     return TrainVlaResult(
         folder=config.out,
         digest=record["sha256"],

@@ -16,6 +16,9 @@ DRAW_BACK = 0.06
 OPEN_CLEAR = 0.03
 """On its way to an object the empty hand's TCP is so far above the height over which objects are carried, m."""
 
+CLOSE = 0.09
+"""Objects whose centres are less than this apart, m, leave no room for a finger between them, whatever their yaw."""
+
 FAST = 0.042
 """Most that a hand with something in it moves aside per control step, m: less than it can, so that it keeps height."""
 
@@ -23,12 +26,13 @@ EAGER = 1.6
 """Share of the way left that is asked for per step: small displacements get lost in an arm with friction."""
 
 
-def carry(state: State, *, goal: Array, clear: Array, placed: Array, near: float) -> Array:
+def carry(state: State, *, goal: Array, clear: Array, placed: Array, near: float, twist: Array) -> Array:
     """Return actions (n, 7) that bring the target's centre to `goal` (n, 3), its underside `clear` (n,) m high.
 
-    `placed` (n,) bool says that it may be let go; `near` m beside the goal it is lowered.
+    `placed` (n,) bool says that it may be let go; `near` m beside the goal it is lowered. `twist` (n,) rad is added to
+    the turn of the grasp.
     """
-    move, turn, gripper = grasp.approach(state, "target")
+    move, turn, gripper = grasp.approach(state, "target", twist=twist)
     held = moves.held(state, "target")
     carried = _carried(state, goal=goal, clear=clear, near=near)
     away = _away(state, up=DRAW_BACK)
@@ -85,6 +89,21 @@ def _away(state: State, *, up: Array | float) -> Array:
     return xp.stack([0 * back, 0 * back, xp.clip(back, 0.0, 0.03) * loose], axis=-1)
 
 
+def _twist(state: State) -> Array:
+    """Return by what the hand turns farther for its grasp, (n,), rad, where a finger would come down on the base.
+
+    Then the fingers close across the way to the base, along the target's faces.
+    """
+    way = state.poses["base"][:, :2] - state.poses["target"][:, :2]
+    quarter, boxy, face = math.pi / 2, parts.boxy(state, "target"), moves.face(state, "target")
+    across = parts.bearing(way)
+    off = across - face
+    along = across - boxy * (off - quarter * array_namespace(off).round(off / quarter))
+    usual = moves.down(state, along=face, period=quarter)[:, 2] * boxy
+    close = parts.flag(parts.length(way) < CLOSE, state.q)
+    return (moves.down(state, along=along)[:, 2] - usual) * close
+
+
 def stack(state: State) -> Array:
     """Return actions (n, 7) that put the target onto the base."""
     xp = array_namespace(state.q)
@@ -92,7 +111,7 @@ def stack(state: State) -> Array:
     tight = (parts.length(way[:, :2]) < 0.007) & (xp.abs(way[:, 2]) < 0.005)
     let_go = stack_cube.stacked(state) & (tight | (parts.spare(state, "target") > 0.004))
     clear = 2 * state.half_sizes["base"][:, 2]
-    return carry(state, goal=stack_cube.place(state), clear=clear, placed=let_go, near=0.012)
+    return carry(state, goal=stack_cube.place(state), clear=clear, placed=let_go, near=0.012, twist=_twist(state))
 
 
 def fill(state: State) -> Array:

@@ -1,15 +1,31 @@
-"""What comes between an action and the robot: it comes late, and the fingers take their time."""
+"""What stands between an action and its execution, and between a state and what is told of it."""
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
+from typing import cast
 
+import numpy as np
+from array_api_compat import array_namespace
+from numpy.typing import NDArray
+
+from sim.conventions import ARM_LIMITS
+from sim.engine import Values
 from sim.errors import UserError
 from sim.scene import Value
 from sim.state import Array
+from sim.streams import generator
 
 MAX_LATENCY = 4
 """Most control steps that an action can be late."""
+
+START = np.array([0.0] * 6 + [1.0])
+"""The action that counts as the one before the first: at rest, gripper open."""
+
+NOISY = np.array([*ARM_LIMITS, 0.0])
+"""What the noise of an action is a share of: the arm's limits; the gripper gets none."""
+
+SCALES = {"action.noise": NOISY, "observation.noise": np.ones(1)}
+"""Knob -> what a standard deviation of 1 is."""
 
 
 def latency(value: Value) -> int:
@@ -37,3 +53,11 @@ def toward(fingers: Array, wanted: Array, speed: Array) -> Array:
     xp = array_namespace(fingers)
     wanted = xp.clip(wanted, 0.0, 1.0)
     return xp.where(speed >= 1, wanted, fingers + xp.clip(wanted - fingers, -speed, speed))
+
+
+def episode_noise(path: str, drawn: Values, *, task: str, seed: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return what the knob `path` of SCALES adds in an episode, `shape` (steps, k), from a stream of its own."""
+    amount = cast(float, drawn[path])
+    if not amount:
+        return np.zeros(shape)
+    return generator(seed, task, path, "steps").standard_normal(shape) * (amount * SCALES[path])
