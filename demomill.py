@@ -165,7 +165,7 @@ def parse(verb: Verb, kind: type[Any], words: list[str]) -> tuple[Any, tuple[str
     """
     import tyro
 
-    from sim.jobs import load_toml
+    from sim.jobs import check_numbers, load_toml, refuse_empty_paths
 
     default: Any = _blank(kind)
     if verb.job:
@@ -174,11 +174,15 @@ def parse(verb: Verb, kind: type[Any], words: list[str]) -> tuple[Any, tuple[str
             raise UserError(f"demomill {verb.name} needs a job file. Type: demomill {verb.name} JOB.toml")
         words = [word for word in words if word not in jobs]
         default = load_toml(Path(jobs[0]), kind) if jobs else default
-    shown = _with_positional(kind, verb.positional)
+    shown = _shown(kind, verb.positional)
     usage = f"demomill {verb.name}" + (" JOB.toml" if verb.job else "")
     values = {name: getattr(default, name) for name in kind.__dataclass_fields__}
     start = _filled(shown, dict.fromkeys(shown.__dataclass_fields__, tyro.MISSING) | values)
-    parsed = tyro.cli(shown, prog=usage, description=verb.summary, args=words, default=start)
+    parsed = tyro.cli(
+        shown, prog=usage, description=f"{verb.summary}; --json prints the result as JSON", args=words, default=start
+    )
+    check_numbers(parsed, "")
+    refuse_empty_paths(parsed, words)
     named = getattr(parsed, verb.positional or "", ())
     return kind(**{name: getattr(parsed, name) for name in values}), named if isinstance(named, tuple) else ()
 
@@ -214,24 +218,32 @@ def _filled(kind: type[Any], values: dict[str, Any]) -> Any:
     return instance
 
 
-def _with_positional(kind: type[Any], name: str | None) -> type[Any]:
-    """Return `kind` with the field `name` accepted without its option's name; a field that it lacks is added."""
-    if name is None:
-        return kind
+def _shown(kind: type[Any], positional: str | None) -> type[Any]:
+    """Return `kind` as its help shows it: what may be unset is shown as what it is when it is set.
+
+    The field `positional` is accepted without its option's name, and added where `kind` lacks it.
+    """
     import tyro
 
+    from sim.jobs import shown_type
+
     hints, known = typing.get_type_hints(kind), kind.__dataclass_fields__
-    hint: Any = hints.get(name, tuple[str, ...])
-    forms = "expert:TASK, a checkpoint's folder, module:attribute, ws://HOST:PORT, random"
-    explained = None if name in known else f"One or more: {forms}."
-    shown = tyro.conf.arg(metavar=name.upper(), help=explained)
-    changed = (
-        name,
-        typing.Annotated[hint, tyro.conf.Positional, shown],
-        copy.copy(known[name]) if name in known else dataclass_field(kw_only=True),
-    )
+    changed: list[Any] = []
+    for name, hint in hints.items():
+        if name in known and name != positional and (words := shown_type(hint)):
+            arg = tyro.conf.arg(metavar=words, help_behavior_hint=lambda d: f"(default: {d.replace('None', 'unset')})")
+            changed.append((name, typing.Annotated[hint, arg], copy.copy(known[name])))
+    if positional is not None:
+        several = positional not in known or typing.get_origin(hints[positional]) is tuple
+        metavar = positional.upper().removesuffix("S") + (" ..." if several else "")
+        forms = "One or more: expert:TASK, a checkpoint's folder, module:attribute, ws://HOST:PORT, random."
+        told: dict[str, Any] = {} if positional in known else {"help": forms}
+        arg = tyro.conf.arg(metavar=metavar, help_behavior_hint="(required)", **told)
+        hint = typing.Annotated[hints.get(positional, tuple[str, ...]), tyro.conf.Positional, arg]
+        field = copy.copy(known[positional]) if positional in known else dataclass_field(kw_only=True)
+        changed.append((positional, hint, field))
     namespace = {"__module__": kind.__module__}  # The comments that explain the fields are found through it.
-    return make_dataclass(kind.__name__, [changed], bases=(kind,), frozen=True, namespace=namespace)
+    return make_dataclass(kind.__name__, changed, bases=(kind,), frozen=True, namespace=namespace)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.ahead import check_ahead
 from bench.episode_log import read_log
 from bench.study import Cell, Stage, StudyConfig, all_stages, cells
 from bench.study_report import Outcome, outcomes, report
 from bench.study_stages import VLA, run_stage
 from sim.errors import UserError
-from sim.files import read_json, write_json
+from sim.files import read_json, read_record, require_folder, write_json
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -62,8 +63,11 @@ def ablate(config: StudyConfig) -> StudyResult | StudyPlan:
     A stage that fails does not end the study: what does not need it goes on, the report is written of what there is,
     and the failures are told at the end. The same command continues.
     """
+    require_folder(config.out)
     folder, digest = _expert(config)
     grid = cells(config, expert=digest)
+    for cell in grid:
+        check_ahead(cell.stages["vla"].config, where=f"{cell.title}: ", own=STATE)
     state = _state(config.out)
     if config.dry_run:
         return _plan(grid, state)
@@ -92,7 +96,7 @@ def _state(out: Path) -> dict[str, Any]:
     """Return the results of the finished stages by name."""
     path = out / STATE
     if path.is_file():
-        return dict(read_json(path)["stages"])
+        return dict(read_record(path, "stages")["stages"])
     if out.exists() and any(out.iterdir()):
         raise UserError(f"The folder {out} is not empty and holds no study. Name a new folder with --out.")
     return {}

@@ -18,6 +18,8 @@ from bench.engine_scene import FURNISHED, HOLD, SCENE, announce, start
 from bench.furnished_checks import FURNISHED_CHECKS
 from sim.engine import ENGINES, Engine, make_engine
 from sim.errors import UserError, unknown
+from sim.ranges import WORLDS as WORLDS_ALLOWED
+from sim.ranges import Numbers, require
 
 REFERENCE = "mujoco"
 
@@ -39,8 +41,9 @@ class CheckEngineConfig:
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise unknown("engine", self.engine, ENGINES)
-        if any(count < 1 for count in self.worlds):
-            raise UserError(f"worlds = {list(self.worlds)} is not allowed: each number must be at least 1.")
+        if any(count not in WORLDS_ALLOWED for count in self.worlds):
+            raise UserError(f"worlds = {list(self.worlds)} is not allowed. Allowed for each: {WORLDS_ALLOWED}.")
+        require(self, {"seconds": Numbers(0, 3600)})
 
 
 @dataclass(frozen=True)

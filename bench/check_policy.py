@@ -16,7 +16,7 @@ from bench.probe_motion import motion_findings, probe_motion
 from bench.probe_policy import CHANGES, EPISODES, shadow, shadow_findings
 from sim.compatibility import compare
 from sim.episodes import Env, Policy
-from sim.errors import UserError
+from sim.ranges import PIXELS, Numbers, require
 from sim.streams import episode_seed
 from tasks.catalogue import load_task
 from tasks.task import Task
@@ -43,8 +43,7 @@ class CheckPolicyConfig:
     image_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.episodes < 0:
-            raise UserError(f"episodes = {self.episodes} is not allowed. Allowed: 0 (no probe) or more.")
+        require(self, {"episodes": Numbers(0, 100_000), "image_size": PIXELS})
 
 
 @dataclass(frozen=True)

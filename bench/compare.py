@@ -12,6 +12,8 @@ from bench.matching import Match, Pair, match_runs, open_run
 from bench.paired import difference, sign_flip
 from bench.sequential import SequentialComparison
 from sim.errors import UserError, unknown
+from sim.files import require_file
+from sim.ranges import Numbers, require
 from sim.rates import holm
 
 if TYPE_CHECKING:
@@ -43,6 +45,12 @@ class CompareConfig:
     # Write a page with the comparison and both runs.
     html: Path | None = None
 
+    def __post_init__(self) -> None:
+        between = Numbers(0, 1, above=True, below=True)
+        require(self, {"alpha": between, "margin": between})
+        if not self.outcomes:
+            raise UserError(f"outcomes is empty. Name at least one of: {', '.join(OUTCOMES)}.")
+
 
 @dataclass(frozen=True)
 class CompareResult:
@@ -63,8 +71,7 @@ def compare(config: CompareConfig) -> CompareResult:
     """Compare two runs in pairs of equal host and seed; runs that judged differently are refused."""
     if not 1 <= len(config.runs) <= 2:
         raise UserError(f"Two runs are compared; got {len(config.runs)}. Type: demomill compare RUN_A RUN_B")
-    if not 0 < config.alpha < 1:
-        raise UserError(f"alpha = {config.alpha} is not allowed. Allowed: between 0 and 1, for example 0.05.")
+    require_file(config.html, "html")
     for outcome in config.outcomes:
         if outcome not in OUTCOMES:
             raise unknown("outcome", outcome, OUTCOMES)

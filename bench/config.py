@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.episodes import Policy
 from sim.errors import UserError
+from sim.ranges import EPISODES, PIXELS, PROCESSES, STEPS, WHOLE, Numbers, require
 from sim.streams import episode_seed
 from tasks.task import Task
 
@@ -55,6 +56,19 @@ class BenchConfig:
     # Of the suite, only these axes, beside the nominal arm.
     axes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        require(self, RANGES)
+
+
+RANGES = {
+    "episodes": EPISODES,
+    "horizon": STEPS,
+    "stop_lifted": STEPS,
+    "workers": PROCESSES,
+    "worlds": Numbers(1, 1024),
+    "filmstrips": WHOLE,
+    "image_size": PIXELS,
+}
 
 DEFAULT_HOSTS = ("robosuite", "maniskill")
 """Hosts of a run without a suite that names none."""
@@ -115,6 +129,4 @@ def host_tasks(config: BenchConfig, task: Task) -> tuple[HostTask, ...]:
 
 def bench_seeds(config: BenchConfig) -> tuple[int, ...]:
     """Return the episode seeds of the benchmark, equal for every policy and host."""
-    if config.episodes < 1:
-        raise UserError(f"A benchmark needs at least one episode; got episodes = {config.episodes}.")
     return tuple(episode_seed("benchmark", config.seed, i) for i in range(config.episodes))

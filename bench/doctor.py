@@ -19,6 +19,7 @@ from rich.text import Text
 from bench.probes import ROOT, Trial, try_code, try_renderer
 from sim.errors import UserError
 from sim.isaacgym_python import HOW_TO_GET, VARIABLE, ask_interpreter, find_interpreter
+from sim.ranges import ABOVE_0, require
 
 GRAPHICS = "mesa-vulkan-drivers libgl1-mesa-dri libegl-mesa0 libosmesa6 libegl1 libgl1 libvulkan1 libglx-mesa0"
 """Debian and Ubuntu packages that draw without a GPU and without a screen."""
@@ -35,6 +36,11 @@ class DoctorConfig:
     timeout: float = 180.0
     # Folder whose free disk space counts: where runs and datasets will be written.
     folder: Path = Path()
+
+    def __post_init__(self) -> None:
+        require(self, {"timeout": ABOVE_0})
+        if not self.folder.is_dir():
+            raise UserError(f"folder = {self.folder} is no folder. Name one that exists, where runs will be written.")
 
 
 @dataclass(frozen=True)

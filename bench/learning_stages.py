@@ -10,6 +10,8 @@ from bench.night import Night
 
 if TYPE_CHECKING:
     from datagen.mixture import MixConfig
+    from policies.vla.dagger import DaggerConfig
+    from policies.vla.settings import TrainVlaConfig
 
 
 def mixture(night: Night) -> MixConfig:
@@ -29,13 +31,12 @@ def mixture(night: Night) -> MixConfig:
     return MixConfig(sources=sources, seed=stage.seed)
 
 
-def vla(night: Night) -> dict[str, Any]:
-    """Train the VLA on the mixture."""
+def vla_config(night: Night) -> TrainVlaConfig:
+    """Return the training that a job asks for."""
     from policies.vla.settings import TrainVlaConfig
-    from policies.vla.train import train_vla
 
     stage = night.config.vla
-    config = TrainVlaConfig(
+    return TrainVlaConfig(
         data=mixture(night),
         out=night.out / "vla",
         preset=stage.preset,
@@ -43,7 +44,13 @@ def vla(night: Night) -> dict[str, Any]:
         minutes=stage.minutes,
         seed=stage.seed,
     )
-    made = train_vla(config)
+
+
+def vla(night: Night) -> dict[str, Any]:
+    """Train the VLA on the mixture."""
+    from policies.vla.train import train_vla
+
+    made = train_vla(vla_config(night))
     return {
         "folder": str(made.folder),
         "digest": made.digest,
@@ -57,30 +64,9 @@ def vla(night: Night) -> dict[str, Any]:
 
 def dagger(night: Night) -> dict[str, Any]:
     """Let the VLA act, label what it met by the expert, and train on."""
-    from policies.vla.dagger import DaggerConfig, RoundTraining
     from policies.vla.dagger import dagger as rounds
 
-    stage = night.config.dagger
-    made = rounds(
-        DaggerConfig(
-            task=night.task.id,
-            policy=Path(night.result("vla")["folder"]),
-            data=mixture(night),
-            out=night.out / "dagger",
-            expert=night.result("expert")["folder"],
-            rounds=stage.rounds,
-            episodes=stage.episodes,
-            share=stage.share,
-            execute=night.config.vla.execute,
-            preset=night.config.synthetic.preset,
-            appearance=night.config.synthetic.appearance,
-            annotations=night.config.synthetic.annotations,
-            hold=night.config.synthetic.hold,
-            seed=stage.seed,
-            workers=night.config.synthetic.workers,
-            train=RoundTraining(steps=stage.steps, minutes=stage.minutes),
-        )
-    )
+    made = rounds(dagger_config(night))
     return {
         "folder": str(made.folder),
         "digest": made.rounds[-1].digest,
@@ -90,3 +76,28 @@ def dagger(night: Night) -> dict[str, Any]:
         ],
         "metrics": {name: dict(values) for name, values in made.rounds[-1].metrics.items()},
     }
+
+
+def dagger_config(night: Night) -> DaggerConfig:
+    """Return the rounds that a job asks for."""
+    from policies.vla.dagger import DaggerConfig, RoundTraining
+
+    stage = night.config.dagger
+    return DaggerConfig(
+        task=night.task.id,
+        policy=Path(night.result("vla")["folder"]),
+        data=mixture(night),
+        out=night.out / "dagger",
+        expert=night.result("expert")["folder"],
+        rounds=stage.rounds,
+        episodes=stage.episodes,
+        share=stage.share,
+        execute=night.config.vla.execute,
+        preset=night.config.synthetic.preset,
+        appearance=night.config.synthetic.appearance,
+        annotations=night.config.synthetic.annotations,
+        hold=night.config.synthetic.hold,
+        seed=stage.seed,
+        workers=night.config.synthetic.workers,
+        train=RoundTraining(steps=stage.steps, minutes=stage.minutes),
+    )

@@ -13,7 +13,7 @@ from bench.record import Record
 from sim.adapters import adaptable
 from sim.conventions import differences, from_json
 from sim.errors import UserError, unknown
-from sim.files import read_json
+from sim.files import read_record
 
 COUNTED = frozenset({"hosts", "episodes", "filmstrips", "task", "suite", "tasks", "axes"})
 """Settings that may differ: they say how many episodes there are, and what is missing is counted as unpaired."""
@@ -66,11 +66,19 @@ class Match:
     remarks: Sequence[str]
 
 
-def open_run(folder: Path) -> Run:
-    """Return the finished run in `folder`; an unfinished one is refused."""
-    start = read_json(folder / "start.json")
+def start_record(folder: Path) -> dict[str, Any]:
+    """Return the start record of the finished run in `folder`; an unfinished run, and what is none, is refused."""
+    if not (folder / "start.json").is_file():
+        absent = "does not exist" if not folder.exists() else "is no benchmark run: it has no start.json"
+        raise UserError(f"{folder} {absent}. Name the folder of a run, which `demomill bench POLICY --out RUN` writes.")
     if not (folder / "results.json").exists():
         raise UserError(f"The run in {folder} is not finished: it has no results.json. Run the same command again.")
+    return read_record(folder / "start.json", "settings", "policies")
+
+
+def open_run(folder: Path) -> Run:
+    """Return the finished run in `folder`; an unfinished one is refused."""
+    start = start_record(folder)
     return Run(folder, start, read_log(folder / "episodes.jsonl"))
 
 

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.ahead import check_ahead
 from bench.isolation import isolated
 from bench.night import Night, NightResult
 from bench.stages import STAGES
 from sim.errors import UserError
-from sim.files import digest_json, read_json, write_json
+from sim.files import digest_json, read_json, read_record, write_json
 from tasks.catalogue import load_task
 
 STATE = "overnight.json"
@@ -135,12 +136,14 @@ def planned(config: OvernightConfig) -> tuple[str, ...]:
 def overnight(config: OvernightConfig) -> NightResult:
     """Run every stage that is not finished and return what came out; the page is the last.
 
-    A stage that was interrupted continues by itself; one that is finished is not run again. A job whose settings
+    What a stage would refuse is refused before the first begins, and nothing is written. A stage that was interrupted
+    continues by itself; one that is finished is not run again. A job whose settings
     differ from those that `out` was begun with is refused: no number in the folder may come from another job.
     """
     from sim.gl import choose_backend
 
     choose_backend()
+    check_ahead(config)
     night = Night(config=config, task=load_task(config.task), out=config.out, results=_begun(config))
     names = planned(config)
     for number, name in enumerate(names, start=1):
@@ -159,7 +162,7 @@ def _begun(config: OvernightConfig) -> dict[str, Any]:
     if not path.is_file():
         write_json(path, {"digest": digest_json(settings), "settings": settings, "stages": {}})
         return {}
-    stored = read_json(path)
+    stored = read_record(path, "digest", "settings", "stages")
     if stored["digest"] != digest_json(settings):
         changed = [key for key in settings if settings[key] != stored["settings"].get(key)]
         raise UserError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.view import write_page
 from sim.errors import UserError
+from sim.files import require_file
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class ViewResult:
 
 def view(config: ViewConfig) -> ViewResult:
     """Write the page and return where it is; it needs no network and no other file."""
+    require_file(config.out, "out")
     folder = config.runs[0] if config.runs else Path()
     comparisons, remarks = _compared(config.runs) if len(config.runs) == 2 else ([], [])
     page = write_page(

@@ -24,7 +24,7 @@ from bench.worker import Todo, WorkerJob
 from sim.conventions import to_json
 from sim.episodes import PolicySpec
 from sim.errors import UserError
-from sim.files import digest_json, read_json, write_json
+from sim.files import digest_json, read_json, require_folder, write_json
 
 START, EPISODES, TIMINGS, RESULTS = "start.json", "episodes.jsonl", "timings.jsonl", "results.json"
 CONVENTIONS = "conventions.json"
@@ -49,11 +49,11 @@ def bench(
     broke off are listed as errors and count neither for nor against a policy. `command` is kept for the record.
     """
     if not policies:
-        raise UserError("A benchmark needs at least one policy; none was given.")
-    if config.workers < 1:
-        raise UserError(f"A benchmark needs at least one worker process; got workers = {config.workers}.")
-    if config.worlds < 1:
-        raise UserError(f"A worker process needs at least one world; got worlds = {config.worlds}.")
+        raise UserError(
+            "A benchmark needs at least one policy; none was given. Name one or more, for example: demomill bench "
+            "expert:lift_cube random --out runs/first"
+        )
+    require_folder(config.out)
     if config.suite is None and config.hosts is None:
         config = replace(config, hosts=DEFAULT_HOSTS)
     loaded = {name: how_loaded(factory) for name, factory in policies.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.config import BenchConfig
 from bench.learning_stages import dagger, vla
@@ -13,6 +13,11 @@ from bench.night import Night
 from sim.episodes import Env, Episode, Policy
 from sim.errors import UserError, unknown
 from sim.streams import EPISODES_PER_SEED, episode_seed
+
+if TYPE_CHECKING:
+    from datagen.job import GenerateConfig
+    from datagen.write_episodes import WriteConfig
+    from policies.train_expert import TrainExpertConfig
 
 STAND_IN = "stand-in for real data ({host} {host_task})"
 """How data that takes the place of real data is called, wherever it appears."""
@@ -29,10 +34,17 @@ def expert(night: Night) -> dict[str, Any]:
         folder = expert_folder(night.task.id)
         load_expert(str(folder))
         return {"folder": str(folder), "reused": True}
-    from policies.train_expert import TrainExpertConfig, train_expert
+    from policies.train_expert import train_expert
 
-    made = train_expert(TrainExpertConfig(task=night.task.id, out=night.out / "expert", **asdict(night.config.expert)))
+    made = train_expert(expert_config(night))
     return {"folder": made.folder, "reused": False, "score": asdict(made.score)}
+
+
+def expert_config(night: Night) -> TrainExpertConfig:
+    """Return the training of the expert that a job asks for."""
+    from policies.train_expert import TrainExpertConfig
+
+    return TrainExpertConfig(task=night.task.id, out=night.out / "expert", **asdict(night.config.expert))
 
 
 def _expert(night: Night) -> Policy:
@@ -43,35 +55,47 @@ def _expert(night: Night) -> Policy:
 
 def synthetic(night: Night) -> dict[str, Any]:
     """Generate the filtered demonstrations."""
-    from datagen.generate import GenerateConfig, generate
+    from datagen.generate import generate
+
+    made = generate(synthetic_config(night), policy=_expert(night))
+    return {"path": str(made.path), "episodes": dict(made.episodes), "steps": made.steps, "filters": dict(made.filters)}
+
+
+def synthetic_config(night: Night) -> GenerateConfig:
+    """Return the demonstrations that a job asks for."""
+    from datagen.job import GenerateConfig
 
     chosen = asdict(night.config.synthetic)
-    config = GenerateConfig(task=night.task.id, out=night.out / "data", name="synthetic", **chosen)
-    made = generate(config, policy=_expert(night))
-    return {"path": str(made.path), "episodes": dict(made.episodes), "steps": made.steps, "filters": dict(made.filters)}
+    return GenerateConfig(task=night.task.id, out=night.out / "data", name="synthetic", **chosen)
 
 
 def stand_in(night: Night) -> dict[str, Any]:
     """Roll the expert out in a host, every step rendered, and store the good episodes."""
     from datagen.progress import rich_progress
-    from datagen.write_episodes import WriteConfig, write_episodes
+    from datagen.write_episodes import write_episodes
+
+    config, policy = stand_in_config(night), _expert(night)
+    with rich_progress() as show:
+        host, host_task = _twin(night, night.config.stand_in.host)
+        episodes = _host_episodes(night, policy, host, host_task, seed=night.config.stand_in.seed)
+        made = write_episodes(episodes, config, policy=policy.spec, progress=show)
+    return {"path": str(made.path), "source": config.source, "episodes": dict(made.episodes), "steps": made.steps}
+
+
+def stand_in_config(night: Night) -> WriteConfig:
+    """Return the stand-in data that a job asks for."""
+    from datagen.write_episodes import WriteConfig
 
     stage = night.config.stand_in
     host, host_task = _twin(night, stage.host)
-    source = STAND_IN.format(host=host, host_task=host_task)
-    config = WriteConfig(
+    return WriteConfig(
         task=night.task.id,
-        source=source,
+        source=STAND_IN.format(host=host, host_task=host_task),
         out=night.out / "data",
         name="stand_in",
         episodes=stage.episodes,
         origin={"host": host, "host_task": host_task, "seed": stage.seed, "hold": night.config.synthetic.hold},
     )
-    policy = _expert(night)
-    with rich_progress() as show:
-        episodes = _host_episodes(night, policy, host, host_task, seed=stage.seed)
-        made = write_episodes(episodes, config, policy=policy.spec, progress=show)
-    return {"path": str(made.path), "source": source, "episodes": dict(made.episodes), "steps": made.steps}
 
 
 def _twin(night: Night, host: str) -> tuple[str, str]:

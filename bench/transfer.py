@@ -13,7 +13,8 @@ from policies.evaluate_expert import EvaluateExpertConfig, ExpertScore, evaluate
 from policies.expert import load_expert
 from sim.engine import ENGINES, WITH_DEVICE, make_engine
 from sim.errors import UserError, unknown
-from sim.files import write_bytes, write_json
+from sim.files import require_folder, write_bytes, write_json
+from sim.ranges import EPISODES, require
 from tasks.catalogue import load_task
 
 if TYPE_CHECKING:
@@ -45,10 +46,7 @@ class TransferConfig:
         for name in self.engines:
             if name not in ENGINES:
                 raise unknown("engine", name, ENGINES)
-        if self.episodes < 1:
-            raise UserError(
-                f"episodes = {self.episodes} is not allowed: an empty evaluation is none. Allowed: 1 or more."
-            )
+        require(self, {"episodes": EPISODES})
 
 
 @dataclass(frozen=True)
@@ -125,6 +123,8 @@ class TransferResult:
 
 def transfer(config: TransferConfig) -> TransferResult:
     """Evaluate every expert on every engine that runs here, and return the table."""
+    if config.out is not None:
+        require_folder(config.out)
     experts = {name: load_expert(name) for name in config.experts}
     if not experts:
         raise UserError("demomill transfer needs an expert. Type: demomill transfer lift_cube-v1")

@@ -11,13 +11,14 @@ from bench.compare_table import p_text, points, sequential_text
 from bench.episode_log import read_log
 from bench.failures import MODES, told
 from bench.lineage import lineage_sections
+from bench.matching import start_record
 from bench.record import frame_folder
 from bench.sections import Section, sections_from
 from bench.suite_page import suite_view
 from bench.table import COLUMNS, FORCES, mean_text, milliseconds, percent
 from bench.variation import NOMINAL_AXIS
 from sim.errors import UserError
-from sim.files import read_json, write_bytes
+from sim.files import read_record, write_bytes
 from sim.pages import page_environment
 
 if TYPE_CHECKING:
@@ -94,10 +95,8 @@ def templates() -> jinja2.Environment:
 
 def load_run(folder: Path) -> dict[str, Any]:
     """Return what the page shows of the finished run in `folder`."""
-    start = read_json(folder / "start.json")
-    if not (folder / "results.json").exists():
-        raise UserError(f"The run in {folder} is not finished: it has no results.json. Run the same command again.")
-    results, log = read_json(folder / "results.json"), read_log(folder / "episodes.jsonl")
+    start = start_record(folder)
+    results, log = read_record(folder / "results.json", "cells"), read_log(folder / "episodes.jsonl")
     return {
         "name": folder.name,
         "start": start,

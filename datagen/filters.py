@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datagen.measurements import Measurement, Measurements
 from sim.episodes import Episode
 from sim.errors import UserError
+from sim.ranges import WHOLE, require
 
 ERROR = "simulation error"
 """The reason of an episode whose simulation cannot be trusted; no limit turns it off."""
@@ -24,6 +25,10 @@ DUPLICATE = "start nearly as before"
 
 START_RANGE = 0.02
 """Distance beyond which two starts count as different without being measured, m."""
+
+
+LARGEST = ("max_time_to_success", "max_action_difference", "max_contact_force", "max_object_speed", "max_drop_height")
+"""Limits on what is never negative."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,16 @@ class FilterConfig:
     workspace: tuple[float, ...] = (0.1, -0.65, -0.3, 1.0, 0.65, 1.3)
 
     def __post_init__(self) -> None:
+        require(self, dict.fromkeys(LARGEST, WHOLE) | {"min_steps": WHOLE}, part="filters")
         if len(self.workspace) not in (0, 6):
             raise UserError(
                 f"filters: workspace = {list(self.workspace)} has {len(self.workspace)} numbers. Write six: lower x, "
                 "y, z, then upper x, y, z, in metres; or none, to let objects go anywhere."
+            )
+        if any(low >= high for low, high in zip(self.workspace[:3], self.workspace[3:], strict=True)):
+            raise UserError(
+                f"filters: workspace = {list(self.workspace)} holds nothing: each of the lower x, y, z, which come "
+                "first, must be below its upper one, in metres."
             )
         if self.min_start_distance is not None and not 0.0 < self.min_start_distance <= START_RANGE:
             raise UserError(

@@ -21,12 +21,12 @@ from datagen.journal import finished_description, opened
 from datagen.layout import Place
 from datagen.pool import ShardPool
 from datagen.progress import Show, rich_progress
-from datagen.quotas import quota_axes
 from datagen.render_shards import ANNOTATED, RENDERER, RenderSettings
 from datagen.repair import renderer_name, repair
 from datagen.status import finished, watched
 from datagen.units import require_canonical
 from sim.episodes import Env, Policy, PolicySpec
+from sim.files import require_folder
 from tasks.catalogue import load_task
 from tasks.task import Task
 
@@ -48,11 +48,11 @@ def generate(
     own environment and the renderer of its frames. Without `progress`, bars are shown on standard error.
     """
     if progress is None:
+        _refuse_impossible(config)
         with rich_progress() as show:
             return generate(config, policy=policy, progress=show, worlds=worlds, renderer=renderer)
     began = time.monotonic()
-    task = load_task(config.task)
-    place = config.place(task)
+    task, place = _refuse_impossible(config)
     env = worlds() if worlds is not None else worlds_of(config)
     try:
         require_canonical(env.spec)
@@ -67,6 +67,15 @@ def generate(
     finally:
         env.close()
     return finished_result(place, about, seconds=time.monotonic() - began, simulation=spent)
+
+
+def _refuse_impossible(config: GenerateConfig) -> tuple[Task, Place]:
+    """Return the task and the place of the dataset; what does not go with them is refused before a bar is drawn."""
+    task = load_task(config.task)
+    config.check(task)
+    place = config.place(task)
+    require_folder(place.final)
+    return task, place
 
 
 def worlds_of(config: GenerateConfig) -> Env:
@@ -85,11 +94,10 @@ def worlds_of(config: GenerateConfig) -> Env:
 
 
 def _require_possible(config: GenerateConfig, task: Task, place: Place, renderer: str) -> str:
-    """Refuse before the first episode what could only fail after hours: no room, no renderer, no such quota.
+    """Refuse before the first episode what could only fail after hours: no room, no renderer.
 
     Returns what draws the frames.
     """
-    quota_axes(config.quotas, task, config.preset, config.appearance)
     needed = estimated_bytes(
         episodes=sum(config.wanted().values()),
         horizon=task.horizon,

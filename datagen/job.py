@@ -12,15 +12,32 @@ from typing import Any, Literal
 from datagen.filters import FilterConfig
 from datagen.finish import Description
 from datagen.layout import Place, dataset_name
-from datagen.quotas import QuotaConfig
+from datagen.quotas import QuotaConfig, quota_axes
 from datagen.schema import ANNOTATIONS
 from sim.episodes import EnvSpec, PolicySpec
 from sim.errors import UserError, unknown
 from sim.instances import instance_names
+from sim.ranges import EPISODES, PIXELS, PROCESSES, SHARE, STEPS, Numbers, require
+from sim.streams import episode_seed
 from tasks.task import Task
 
 CAMERAS = ("image", "wrist_image")
 SYNTHETIC = "synthetic"
+
+RANGES = {
+    "episodes": EPISODES,
+    "val_episodes": Numbers(0, EPISODES.high),
+    "failures": Numbers(0, EPISODES.high),
+    "image_size": PIXELS,
+    "perturb_share": SHARE,
+    "perturb_std": Numbers(0, 10),
+    "hold": STEPS,
+    "shard_episodes": EPISODES,
+    "unit_episodes": Numbers(1, 2**16),
+    "workers": Numbers(0, PROCESSES.high),
+    "threads": PROCESSES,
+}
+"""What the numbers of a job may be; those of its filters and quotas stand beside them."""
 
 SINCE_FIRST = ("annotations", "failures", "quotas")
 """Settings that are named in a job's identity only where they are set, so that older datasets stay their job's."""
@@ -107,32 +124,13 @@ class GenerateConfig:
             )
         if not self.policy and self.task:
             object.__setattr__(self, "policy", f"expert:{self.task}")
-        least = {
-            "episodes": 1,
-            "val_episodes": 0,
-            "failures": 0,
-            "shard_episodes": 1,
-            "unit_episodes": 1,
-            "image_size": 16,
-        }
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise UserError(f"{name} = {getattr(self, name)} is not allowed. Allowed: {low} or more.")
-        if self.workers is not None and self.workers < 0:
-            raise UserError(f"workers = {self.workers} is not allowed. Allowed: 0 or more, or none for one per core.")
-        if not 0.0 <= self.perturb_share <= 1.0 or self.perturb_std < 0.0:
-            raise UserError(
-                f"perturb_share = {self.perturb_share}, perturb_std = {self.perturb_std}: the share lies between 0 and "
-                "1, and the standard deviation is not negative."
-            )
+        require(self, RANGES)
         for camera in self.cameras:
             if camera not in CAMERAS:
                 raise unknown("camera", camera, CAMERAS)
         for annotation in self.annotations:
             if annotation not in ANNOTATIONS:
                 raise unknown("annotation", annotation, ANNOTATIONS)
-        if self.hold is not None and self.hold < 1:
-            raise UserError(f"hold = {self.hold} is not allowed. Allowed: 1 or more, or leave it unset.")
         if not self.cameras or len(set(self.cameras)) < len(self.cameras):
             raise UserError(f"cameras = {list(self.cameras)} is not allowed. Name each camera once: {list(CAMERAS)}.")
 
@@ -144,6 +142,19 @@ class GenerateConfig:
     def wanted(self) -> dict[str, int]:
         """Return split -> episodes, without empty splits."""
         return {"train": self.episodes, **({"val": self.val_episodes} if self.val_episodes else {})}
+
+    def check(self, task: Task) -> None:
+        """Refuse what only a later part would refuse: a seed that a split lacks, and what does not go with `task`."""
+        task.selection(self.preset)
+        episode_seed("train", self.seed, 0)
+        if self.val_episodes:
+            episode_seed("validation", self.seed, 0)
+        if self.hold is not None and self.hold >= task.horizon:
+            raise UserError(
+                f"hold = {self.hold} is not allowed: an episode of {task.id} has {task.horizon} steps in all. Allowed: "
+                f"1 to {task.horizon - 1}, for example {task.hold}, or leave it unset."
+            )
+        quota_axes(self.quotas, task, self.preset, self.appearance)
 
     def place(self, task: Task) -> Place:
         """Return where the dataset lies."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from datagen.mixture import MixConfig, Normalization, Source, mixed, open_source
 from datagen.paraphrases import paraphrases
 from datagen.rlds_reader import StoredEpisode
 from sim.conventions import Convention
-from sim.errors import UserError
+from sim.errors import UserError, unknown
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames that are loaded and the number of all."""
@@ -74,12 +74,20 @@ class LoadOptions:
     paraphrase: bool = False
 
 
+def _require_split(sources: Sequence[Source], split: str) -> None:
+    """Refuse a validation split that was asked for by name and that no source has."""
+    known = {name for source in sources for name in source.dataset.splits}
+    if split != LoadOptions.validation and split not in known:
+        raise unknown("validation split", split, known, hint="No source has it, so nothing would be validated.")
+
+
 def load_mixture(config: MixConfig, options: LoadOptions, *, progress: Progress | None = None) -> LoadedMixture:
     """Read, decode and reduce all steps of the mixture.
 
     Memory is counted before anything is decoded: steps x size x size x 3 bytes. Too much is refused with the figures.
     """
     sources = open_sources(config)
+    _require_split(sources, options.validation)
     train = [source.stream("train") for source in sources]
     valid = {k: s.stream(options.validation) for k, s in enumerate(sources) if options.validation in s.dataset.splits}
     valid = {k: stream for k, stream in valid.items() if stream.steps}

@@ -15,6 +15,7 @@ from datagen.sources import SourceConfig as SourceConfig
 from datagen.sources import open_all
 from sim.errors import UserError
 from sim.files import digest_json
+from sim.ranges import POSITIVE, Numbers, require
 
 Normalization = Literal["mean_std", "quantiles"]
 
@@ -42,9 +43,12 @@ class MixConfig:
     replay_share: float = 0.2
 
     def __post_init__(self) -> None:
-        """Refuse a share of nothing or of everything."""
-        if self.replay is not None and not 0 < self.replay_share < 1:
-            raise UserError(f"replay_share = {self.replay_share:g} is not allowed. Allowed: between 0 and 1.")
+        """Refuse a mixture of nothing, and a share of nothing or of everything."""
+        if not self.sources:
+            raise UserError(
+                'The mixture has no source. Give at least one: [[sources]], then path = "data/lift_cube_v1".'
+            )
+        require(self, {"samples": POSITIVE, "replay_share": Numbers(0, 1, above=True, below=True)})
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class EarlierMixture:
 
 def earlier_mixture(folder: Path) -> EarlierMixture:
     """Return the mixture of the checkpoint in `folder`; one whose record holds none is refused."""
-    record: Any = read_json(folder / RECORD)
+    record: Any = read_json(folder / RECORD) if (folder / RECORD).is_file() else None
     rows = (record.get("mixture") or {}).get("sources") if isinstance(record, dict) else None
     if not rows:
         raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from datagen.diagnosis import AcceptanceCollapsed
 from datagen.generate import generate
@@ -11,6 +12,8 @@ from datagen.generated import GenerateResult
 from datagen.job import GenerateConfig
 from datagen.progress import Show
 from sim.episodes import Policy
+from sim.errors import UserError
+from sim.files import require_folder
 from tasks.catalogue import load_task
 
 
@@ -62,7 +65,6 @@ def single_jobs(config: GenerateConfig) -> list[GenerateConfig]:
     """Return one job per task, with the settings that all share and those of its own."""
     jobs = []
     for share in config.tasks:
-        load_task(share.task)
         episodes = config.episodes if share.episodes is None else share.episodes
         val_episodes = config.val_episodes if share.val_episodes is None else share.val_episodes
         jobs.append(
@@ -75,4 +77,21 @@ def single_jobs(config: GenerateConfig) -> list[GenerateConfig]:
                 tasks=(),
             )
         )
+    _check(jobs)
     return jobs
+
+
+def _check(jobs: list[GenerateConfig]) -> None:
+    """Refuse before the first what any of them would be refused for, and two that would share a folder."""
+    places: dict[Path, str] = {}
+    for job in jobs:
+        task = load_task(job.task)
+        job.check(task)
+        final = job.place(task).final
+        require_folder(final)
+        if final in places:
+            raise UserError(
+                f"[[tasks]]: {places[final]} and {job.task} are the same task, {task.id}, and would share the folder "
+                f"{final}. Name each task once; another dataset of it is a job of its own, with another name."
+            )
+        places[final] = job.task

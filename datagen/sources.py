@@ -19,6 +19,7 @@ from datagen.source_check import conversions, examine
 from sim.conventions import CANONICAL, Convention, differences, from_json
 from sim.errors import UserError, unknown
 from sim.files import digest_json
+from sim.ranges import POSITIVE, Numbers, require
 
 COLUMNS = ("observation/image", "observation/state", "action", "language_instruction")
 """What training reads of a step."""
@@ -49,6 +50,12 @@ class SourceConfig:
     accept: tuple[str, ...] = ()
     # Task that it belongs to, for balance = "task"; empty takes what the dataset says.
     task: str = ""
+
+    def __post_init__(self) -> None:
+        require(self, {"weight": Numbers(0, 1e9, above=True), "episodes": POSITIVE}, part=f"source {self.path}")
+        for name in self.accept:
+            if name not in ACCEPTABLE:
+                raise unknown("field to accept", name, ACCEPTABLE, hint="Everything else is converted or refused.")
 
     def settings(self) -> dict[str, Any]:
         """Return what must be known to open it again, beside path, weight and name, as JSON; defaults are left out."""
@@ -112,7 +119,7 @@ def open_all(configs: Sequence[SourceConfig]) -> tuple[Source, ...]:
     """Open all sources and compare their conventions field by field; a difference is refused."""
     if not configs:
         raise UserError("The mixture has no source. Give at least one [[sources]] with a path.")
-    datasets = [_dataset(config) for config in configs]
+    datasets = [open_dataset(config.path) for config in configs]
     stored = (dict((d.description or {}).get("convention", {})).get("image_size") for d in datasets)
     size = next((int(pixels) for pixels in stored if pixels), CANONICAL.image_size)
     pairs = zip(configs, datasets, strict=True)
@@ -120,15 +127,6 @@ def open_all(configs: Sequence[SourceConfig]) -> tuple[Source, ...]:
     for other in sources[1:]:
         _same_convention(sources[0], other)
     return sources
-
-
-def _dataset(config: SourceConfig) -> Dataset:
-    if config.episodes is not None and config.episodes < 1:
-        raise UserError(f"{config.path}: episodes = {config.episodes}. Allowed: 1 or more, or leave it unset for all.")
-    for name in config.accept:
-        if name not in ACCEPTABLE:
-            raise unknown("field to accept", name, ACCEPTABLE, hint="Everything else is converted or refused.")
-    return open_dataset(config.path)
 
 
 def _said(dataset: Dataset) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from datagen.schema import rlds_features
 from datagen.units import StateEpisode, require_canonical, state_episode
 from sim.episodes import EnvSpec, Episode, PolicySpec
 from sim.errors import UserError
+from sim.ranges import EPISODES, PIXELS, require
 from tasks.catalogue import load_task
 from tasks.task import Task
 
@@ -58,8 +59,7 @@ class WriteConfig:
                 f"source = {self.source!r} does not say what the episodes are. Name their origin, for example "
                 "'stand-in for real data (robosuite Lift)'."
             )
-        if self.episodes < 1 or self.shard_episodes < 1:
-            raise UserError("episodes and shard_episodes must be 1 or more.")
+        require(self, {"episodes": EPISODES, "shard_episodes": EPISODES, "image_size": PIXELS})
 
     def identity(self, task: Task, policy: PolicySpec) -> dict[str, Any]:
         """Return everything that decides the dataset's content, as JSON."""

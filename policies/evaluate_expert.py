@@ -10,8 +10,8 @@ import numpy as np
 from datagen.measurements import action_difference
 from policies.expert import load_expert
 from sim.episodes import Episode, Policy
-from sim.errors import UserError
 from sim.progress import ProgressLine
+from sim.ranges import EPISODES, require
 from sim.rates import Rate, wilson
 from sim.rollouts import rollout
 from sim.streams import episode_seed
@@ -36,6 +36,9 @@ class EvaluateExpertConfig:
     engine: str = "mujoco"
     # Device of an engine that has a choice, "cuda:0" or "cpu".
     device: str | None = None
+
+    def __post_init__(self) -> None:
+        require(self, {"episodes": EPISODES})
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,6 @@ def evaluate_expert(config: EvaluateExpertConfig) -> ExpertScore:
 
 def measure(policy: Policy, config: EvaluateExpertConfig, *, task: str) -> ExpertScore:
     """Return the score of `policy` on `config.episodes` validation episodes of `task`."""
-    if config.episodes < 1:
-        raise UserError(f"episodes = {config.episodes}: at least one episode must be run; an empty evaluation is none.")
     n = min(WORLDS, config.episodes)
     env = make_env(task, n=n, engine=config.engine, preset=config.preset, device=config.device)
     seeds = [episode_seed("validation", config.seed, i) for i in range(config.episodes)]

@@ -42,8 +42,8 @@ class ExpertPolicy:
         if rows.shape[1] != len(self._mean):
             raise UserError(
                 f"Expert {self.spec.name} reads {len(self._mean)} privileged values, but the environment shows "
-                f"{rows.shape[1]}. It was trained for another version of the task; train it anew: "
-                f"demomill train-expert {self.task}"
+                f"{rows.shape[1]}. These are worlds of another task than {self.task} (name it: --task {self.task}), or "
+                f"the task has changed since (train it anew: demomill train-expert {self.task})."
             )
         return np.asarray(scaled(self._outputs(rows)))
 
@@ -83,6 +83,11 @@ def expert_folder(name: str) -> Path:
     """Return the folder of the shipped expert of a task, or `name` itself where it is an expert's folder."""
     if (Path(name) / RECORD).is_file():
         return Path(name)
+    if name.strip() in ("", ".") or ("/" in name and Path(name).exists()):
+        raise UserError(
+            f"{name!r} is no expert: there is no {RECORD}. Name a folder that `demomill train-expert` finished, or a "
+            "task for its shipped expert, for example lift_cube."
+        )
     folder = SHIPPED / load_task(name).id
     if not (folder / RECORD).is_file():
         shipped = [path.name for path in SHIPPED.glob("*") if (path / RECORD).is_file()]
@@ -90,12 +95,27 @@ def expert_folder(name: str) -> Path:
     return folder
 
 
+def _record(folder: Path) -> dict[str, Any]:
+    """Return the record of the expert in `folder`; one of another kind, and one with parts missing, is refused."""
+    record = read_json(folder / RECORD)
+    kind = record.get("kind") if isinstance(record, dict) else None
+    if kind != "expert":
+        raise UserError(
+            f"{folder} holds a checkpoint of kind {kind!r}, not an expert. Name a folder that `demomill train-expert` "
+            "wrote, or a task for its shipped expert."
+        )
+    missing = [key for key in ("sha256", "task", "convention") if key not in record]
+    if missing:
+        raise UserError(f"{folder / RECORD} lacks {', '.join(missing)}. It is damaged: restore it or train it anew.")
+    if not (folder / WEIGHTS).is_file():
+        raise UserError(f"{folder / WEIGHTS} does not exist. An expert is {WEIGHTS} and {RECORD}: restore both.")
+    return dict(record)
+
+
 def load_expert(name: str) -> ExpertPolicy:
     """Return the expert of a task, or of a folder; weights that do not match their record are refused."""
     folder = expert_folder(name)
-    record = read_json(folder / RECORD)
-    if record.get("kind") != "expert":
-        raise UserError(f"{folder} holds a checkpoint of kind {record.get('kind')!r}, not an expert.")
+    record = _record(folder)
     weights = read_weights(folder / WEIGHTS, expected=record["sha256"], load=load_file)
     spec = PolicySpec(
         name=f"expert:{record['task']}",

@@ -113,6 +113,8 @@ def policy_factory(text: str, **options: Any) -> Callable[[], Policy]:
 
 def _checkpoint_folder(text: str) -> Path | None:
     """Return the checkpoint's folder that `text` names, None if it names no file or folder at all."""
+    if not text.strip():
+        raise UserError(f"The policy has no name. Allowed: {FORMS}.")
     path = Path(text)
     folder = path.parent if path.is_file() else path
     if (folder / RECORD).is_file():

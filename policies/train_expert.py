@@ -17,9 +17,10 @@ from policies.rl_games_settings import PACES
 from policies.training_state import RESUME, load_state
 from sim.engine import ENGINES
 from sim.errors import UserError, unknown
-from sim.files import read_json, write_bytes
+from sim.files import read_json, require_folder, write_bytes
 from sim.jobs import from_mapping
 from sim.progress import ProgressLine
+from sim.ranges import EPISODES, POSITIVE, SHARE, WORLDS, require
 from sim.streams import episode_seed
 from tasks.catalogue import load_task
 from tasks.scripted import load_script
@@ -40,7 +41,7 @@ Weights = dict[str, NDArray[np.float32]]
 class TrainExpertConfig:
     """Options of `demomill train-expert`."""
 
-    # Task id, or a task's name for its newest version.
+    # Task, e.g. "lift_cube" or "lift_cube-v1".
     task: str
     # Folder for checkpoint, record and learning curve. Default: runs/experts/<task id>.
     out: Path | None = None
@@ -53,8 +54,9 @@ class TrainExpertConfig:
     max_steps: int = 3_000_000
     # Training ends when this share of episodes succeeded in `patience` reports in a row (the policy still explores).
     goal: float = 0.97
+    # Reports in a row that must reach the goal.
     patience: int = 5
-    # Episodes of the final measurement, on validation seeds under the full `train` randomization.
+    # Episodes of the final measurement, on validation seeds under the preset "physical".
     episodes: int = 1000
     # What PPO begins with: "script", a copy of the task's scripted controller where it has one, or "nothing".
     start: str = "script"
@@ -71,6 +73,14 @@ class TrainExpertConfig:
     # Write TensorBoard files into the folder.
     tensorboard: bool = False
 
+    def __post_init__(self) -> None:
+        if self.worlds not in WORLDS or self.worlds % 128:
+            raise UserError(
+                f"worlds = {self.worlds} is not allowed. Allowed: a multiple of 128, at most {WORLDS.high:,}: it fills "
+                "minibatches."
+            )
+        require(self, {"max_steps": POSITIVE, "goal": SHARE, "patience": POSITIVE, "episodes": EPISODES})
+
 
 @dataclass(frozen=True)
 class TrainExpertResult:
@@ -85,8 +95,9 @@ class TrainExpertResult:
 def train_expert(config: TrainExpertConfig) -> TrainExpertResult:
     """Train, measure and save an expert; one that another command trained is never overwritten."""
     task = load_task(config.task)
-    _check(config)
+    check_training(config)
     folder = config.out or Path("runs") / "experts" / task.id
+    require_folder(folder, own=RECORD)
     command = _command(config, task.id)
     done = _finished(folder, command, config=config, task=task.id)
     if done is not None:
@@ -143,7 +154,7 @@ def _better(weights: Weights, folder: Path, config: TrainExpertConfig, task: str
     return candidates[kept], kept
 
 
-def _check(config: TrainExpertConfig) -> None:
+def check_training(config: TrainExpertConfig) -> None:
     """Refuse options that cannot work, before anything is built."""
     if config.engine not in ENGINES:
         raise unknown("engine", config.engine, ENGINES)
@@ -151,10 +162,7 @@ def _check(config: TrainExpertConfig) -> None:
         raise unknown("start", config.start, STARTS)
     if config.pace not in PACES:
         raise unknown("pace", config.pace, PACES)
-    if config.worlds < 128 or config.worlds % 128:
-        raise UserError(f"worlds = {config.worlds} is not allowed: a multiple of 128, at least 128, fills minibatches.")
-    if config.episodes < 1:
-        raise UserError(f"episodes = {config.episodes} is not allowed: at least one episode must be measured.")
+    load_task(config.task).selection(config.preset)
     episode_seed("train", config.seed, 0)
 
 
@@ -224,6 +232,8 @@ def _finished(folder: Path, command: str, *, config: TrainExpertConfig, task: st
     if not (folder / RECORD).is_file():
         return None
     record = read_json(folder / RECORD)
+    if record.get("kind") != "expert":
+        raise UserError(f"{folder} holds a checkpoint of another kind, {record.get('kind')!r}. Name another --out.")
     if record.get("command") != command:
         longer = (folder / RESUME).is_file() and config.max_steps > record.get("steps", 0)
         if longer and load_state(folder, identity=_identity(config, task)) is not None:

@@ -10,6 +10,10 @@ EXTRAS = {
     "torch": "vla",
     "rl_games": "expert",
     "tensorboard": "expert",
+    "matplotlib": "expert",
+    "tokenizers": "vla",
+    "warp": "warp",
+    "mujoco_warp": "warp",
     "mani_skill": "bench",
     "sapien": "bench",
     "robosuite": "render",
@@ -24,6 +28,10 @@ EXTRAS = {
     "huggingface_hub": "pretrained",
 }
 """Import name of an optional package -> the extra that brings it."""
+
+
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+"""System errors that speak of the place that somebody named. A file that is not there may be a fault of ours."""
 
 
 def told_missing(error: ModuleNotFoundError) -> int:
@@ -41,7 +49,7 @@ def told_missing(error: ModuleNotFoundError) -> int:
 
 
 def told_system(error: OSError) -> int:
-    """Say that the disk is full, end quietly where the reader of a pipe has gone; anything else is a fault of ours."""
+    """Say that the disk is full or a place unusable, end quietly where a pipe has no reader; else it is our fault."""
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -49,6 +57,13 @@ def told_system(error: OSError) -> int:
         print(
             f"demomill: the disk is full ({error}). What was finished before is whole. "
             "Free some space and run the same command again; it continues where it stopped.",
+            file=sys.stderr,
+        )
+        return 2
+    if error.errno in UNUSABLE and error.filename:
+        print(
+            f"demomill: {error.filename} cannot be used: {error.strerror}. Name another file or folder, or mend its "
+            "permissions.",
             file=sys.stderr,
         )
         return 2

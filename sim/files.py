@@ -13,12 +13,45 @@ from typing import Any
 
 from sim.errors import UserError
 
+MARKS = {
+    "checkpoint.json": "a checkpoint",
+    "dataset_info.json": "a dataset",
+    "overnight.json": "an overnight job",
+    "start.json": "a benchmark run",
+    "study.json": "a study",
+}
+"""File by which the folder of a result is known -> what lies there."""
+
+
+def require_folder(folder: Path, name: str = "out", *, own: str | None = None) -> None:
+    """Refuse, before any work, a folder that could not be made or written to; `name` is what it was given as.
+
+    With `own`, the mark of what will be written, a folder that holds something else of ours is refused too.
+    """
+    for mark in MARKS if own is not None else ():
+        if mark != own and (folder / mark).is_file():
+            raise UserError(f"{name} = {folder} already holds {MARKS[mark]} ({mark}). Name another folder.")
+    existing = next((path for path in (folder, *folder.absolute().parents) if path.exists()), Path("/"))
+    if not existing.is_dir():
+        raise UserError(f"{name} = {folder} cannot be a folder: {existing} is a file. Name another folder.")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"{name} = {folder} cannot be written: no permission in {existing}. Name another folder.")
+
+
+def require_file(path: Path | None, name: str) -> None:
+    """Refuse, before any work, a file that could not be written; None is where none is asked for."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UserError(f"{name} = {path} is a folder. Name a file in it, for example {path / 'page.html'}.")
+    require_folder(path.parent, name)
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on any failure nothing is left.
 
-    A full disk is told as a `UserError`; what stood at `path` before is untouched.
+    A full disk, and a place that cannot be written, is told as a `UserError`; what stood at `path` before is untouched.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -36,6 +69,8 @@ def written_whole(path: Path) -> Iterator[Path]:
                 f"The disk is full: {path} could not be written. What was finished before is whole. "
                 "Free some space and run the same command again; it continues where it stopped."
             ) from error
+        if error.filename is not None and Path(error.filename) in (path, beside, *beside.parents):
+            raise UserError(f"{path} cannot be written: {error.strerror}. Name another place for it.") from error
         raise
     finally:
         if beside.exists():
@@ -63,6 +98,15 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} is not JSON ({error}). It is damaged, or it is another kind of file.") from error
+
+
+def read_record(path: Path, *keys: str) -> dict[str, Any]:
+    """Return the JSON object in `path`; one that lacks one of `keys`, and anything else, is told as a `UserError`."""
+    record = read_json(path)
+    missing = [key for key in keys if key not in record] if isinstance(record, dict) else ["everything"]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}. It is damaged, or it is another kind of file.")
+    return dict(record)
 
 
 def sha256(path: Path) -> str:

@@ -6,7 +6,7 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -61,17 +61,55 @@ def _convert(value: Any, hint: Any, *, where: str) -> Any:
         return from_mapping(value, hint, where=where)
     if origin is tuple:
         if not isinstance(value, list):
-            raise _wrong(value, "a list", where=where)
+            name = where.rpartition(": ")[2]
+            tables = f": write [[{name}]] above each table" if isinstance(value, Mapping) else ""
+            raise _wrong(value, f"a list{tables}", where=where)
         return _convert_tuple(value, arguments, where=where)
     if hint is Path and isinstance(value, str):
+        if not value.strip():
+            raise _empty_path(where)
         return Path(value)
     if hint is float and type(value) in (int, float):
-        if not math.isfinite(value):
-            raise UserError(f"{where} = {value} is not allowed. Allowed: finite numbers.")
+        _check_number(value, where)
         return float(value)
+    if hint is int and type(value) is int:
+        _check_number(value, where)
     if type(value) is not hint:
         raise _wrong(value, getattr(hint, "__name__", str(hint)), where=where)
     return value
+
+
+def check_numbers(value: Any, where: str) -> None:
+    """Refuse numbers in a dataclass, or anywhere below it, that no setting can have: NaN, infinity, 64 bits or more."""
+    if is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            check_numbers(getattr(value, field.name), f"{where}{'.' if where else ''}{field.name}")
+    elif isinstance(value, tuple):
+        for item in value:
+            check_numbers(item, where)
+    elif type(value) in (int, float):
+        _check_number(value, where)
+
+
+def _check_number(value: float, where: str) -> None:
+    if not math.isfinite(value):
+        raise UserError(f"{where} = {value} is not allowed. Allowed: finite numbers.")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise UserError(f"{where} = {value} is not allowed. Allowed: whole numbers of less than 64 bits.")
+
+
+def refuse_empty_paths(config: Any, words: Sequence[str]) -> None:
+    """Refuse an empty one of the `words` typed where a file or folder belongs: it would mean the current folder."""
+    if any(not word or word.endswith("=") for word in words):
+        for field in fields(config):
+            value = getattr(config, field.name)
+            if Path() in (value if isinstance(value, tuple) else (value,)) and field.default != Path():
+                raise _empty_path(field.name.replace("_", "-"))
+
+
+def _empty_path(where: str) -> UserError:
+    """Return the error for a file or folder that was named by nothing, as by a shell variable that is not set."""
+    return UserError(f'{where} is empty. Name a file or a folder; "." is the one that you are in.')
 
 
 def _convert_tuple(value: list[Any], hints: tuple[Any, ...], *, where: str) -> tuple[Any, ...]:
@@ -102,3 +140,13 @@ def _convert_union(value: Any, options: tuple[Any, ...], *, where: str) -> Any:
 
 def _wrong(value: Any, wanted: str, *, where: str) -> UserError:
     return UserError(f"{where} = {value!r} has the wrong type: got {type(value).__name__}, wanted {wanted}.")
+
+
+def shown_type(hint: Any) -> str:
+    """Return how the value of a field that may be unset is shown, "INT" or "STR ..."; empty for other fields."""
+    inner = [each for each in typing.get_args(hint) if each is not type(None)]
+    if len(inner) != 1 or type(None) not in typing.get_args(hint):
+        return ""
+    if typing.get_origin(inner[0]) is tuple:
+        return f"{typing.get_args(inner[0])[0].__name__.upper()} ..."
+    return inner[0].__name__.upper() if isinstance(inner[0], type) else ""

@@ -52,7 +52,7 @@ def find_source() -> tuple[Source, Path]:
     names = " or ".join(source.package for source in SOURCES)
     raise UserError(
         f"The Panda's meshes were not found: they come with the Python packages {names}, and neither is installed "
-        "in this environment. Type: pip install robosuite"
+        "in this environment. Type: pip install 'demomill[render]'; in a checkout: make setup"
     )
 
 

@@ -167,7 +167,7 @@ def test_other_seeds_an_unfinished_run_and_wrong_words_are_refused(tmp_path, run
         compare(CompareConfig(runs=runs, outcomes=("lift",)))
     with pytest.raises(UserError, match="Two runs"):
         compare(CompareConfig(runs=(*runs, runs[0])))
-    with pytest.raises(UserError, match="between 0 and 1"):
+    with pytest.raises(UserError, match="above 0 and below 1"):
         compare(CompareConfig(runs=runs, alpha=1.0))
     (runs[1] / "results.json").unlink()
     with pytest.raises(UserError, match="not finished"):

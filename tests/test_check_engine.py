@@ -124,7 +124,7 @@ def test_an_engine_that_cannot_start_is_one_failed_row(monkeypatch):
 def test_options_that_cannot_work_are_refused():
     with pytest.raises(UserError, match="Did you mean 'mujoco'"):
         CheckEngineConfig("mujocco")
-    with pytest.raises(UserError, match="at least 1"):
+    with pytest.raises(UserError, match="Allowed for each: 1 to"):
         CheckEngineConfig("mujoco", worlds=(0,))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -39,6 +40,8 @@ class Config:
     seconds: float = 1.5
     # Whether to hurry.
     fast: bool = False
+    # Most tries.
+    limit: int | None = None
     inner: Inner = field(default_factory=Inner)
 
 
@@ -156,7 +159,7 @@ class TestParsing:
         return answer
 
     def test_positional_and_options_in_any_order(self, capsys: pytest.CaptureFixture[str]) -> None:
-        wanted = {"task": "lift", "seconds": 3.0, "fast": True, "inner": {"times": 4}}
+        wanted = {"task": "lift", "seconds": 3.0, "fast": True, "limit": None, "inner": {"times": 4}}
         options = ["--seconds", "3", "--fast", "--inner.times", "4"]
         assert self.result(capsys, "try", "lift", *options)["config"] == wanted
         assert self.result(capsys, "try", *options, "lift")["config"] == wanted
@@ -174,6 +177,24 @@ class TestParsing:
         assert "Which task to try." in told
         assert "How many times." in told
 
+    def test_the_help_shows_what_may_be_unset_as_what_it_is(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit):
+            main(["job", "--help"])
+        told = capsys.readouterr().out
+        assert re.search(r"--limit INT\s", told)
+        assert "{None}" not in told
+        assert "(default: unset)" in told
+        assert "--json prints" in told
+        job = tmp_path / "job.toml"
+        job.write_text('task = "lift"\nlimit = 7\n')
+        with pytest.raises(SystemExit):
+            main(["job", str(job), "--help"])
+        assert "(default: unset)" not in capsys.readouterr().out
+        assert self.result(capsys, "job", str(job))["config"]["limit"] == 7
+        assert self.result(capsys, "job", str(job), "--limit", "None")["config"]["limit"] is None
+
     def test_job_file_and_overrides(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         job = tmp_path / "job.toml"
         job.write_text('task = "lift"\nseconds = 9\n[inner]\ntimes = 7\n')
@@ -181,10 +202,11 @@ class TestParsing:
             "task": "lift",
             "seconds": 9.0,
             "fast": False,
+            "limit": None,
             "inner": {"times": 7},
         }
         changed = self.result(capsys, "job", "--inner.times", "8", "--fast", str(job))["config"]
-        assert changed == {"task": "lift", "seconds": 9.0, "fast": True, "inner": {"times": 8}}
+        assert changed == {"task": "lift", "seconds": 9.0, "fast": True, "limit": None, "inner": {"times": 8}}
 
     def test_unknown_key_in_the_job_file(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         job = tmp_path / "job.toml"

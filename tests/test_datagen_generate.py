@@ -265,7 +265,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(reference, tmp_path, monkeypatc
 
 def test_what_cannot_fit_is_refused_before_the_first_episode(tmp_path):
     with pytest.raises(UserError, match="does not fit"):
-        run(config(tmp_path, episodes=10**9, image_size=256))
+        run(config(tmp_path, episodes=10**6, image_size=2048))
     assert not list(tmp_path.iterdir())
     with pytest.raises(UserError, match="GB"):
         require_space(tmp_path / "not" / "there", 10**18, why="that takes about")
@@ -355,7 +355,7 @@ def _runs(process):
     [
         ({"episodes": 0}, "episodes = 0"),
         ({"cameras": ("imgae",)}, "Did you mean 'image'"),
-        ({"perturb_share": 1.5}, "between 0 and"),
+        ({"perturb_share": 1.5}, "Allowed: 0 to 1"),
         ({"workers": -1}, "workers = -1"),
         ({"name": "Lift Cube"}, "lift_cube"),
         ({"version": "1"}, "three numbers"),

@@ -160,7 +160,7 @@ def test_several_tasks_get_a_dataset_each_and_one_that_collapses_stops_alone(tmp
     from datagen.job import GenerateConfig, TaskShare
     from datagen.several import SeveralResult, generate_job
 
-    shares = (TaskShare("lift_cube", policy="a"), TaskShare("lift_cube-v1", policy="b", episodes=5))
+    shares = (TaskShare("lift_cube", policy="a"), TaskShare("push_cube", policy="b", episodes=5))
     job = GenerateConfig(tasks=shares, out=tmp_path, episodes=7)
     ran = []
 
@@ -172,7 +172,7 @@ def test_several_tasks_get_a_dataset_each_and_one_that_collapses_stops_alone(tmp
 
     made = generate_job(job, load_policy=str.upper, run=one)
     assert isinstance(made, SeveralResult)
-    assert ran == [("lift_cube", "A", 7), ("lift_cube-v1", "B", 5)]
+    assert ran == [("lift_cube", "A", 7), ("push_cube", "B", 5)]
     assert made.stopped == {"lift_cube": "hardly any"}
     assert not made.ok
     assert made.datasets[0].episodes == {"train": 5, "val": 3}

@@ -157,7 +157,7 @@ def test_a_training_leaves_a_record_and_is_not_repeated(tmp_path):
     ("change", "message"),
     [
         ({"worlds": 100}, "multiple of 128"),
-        ({"episodes": 0}, "at least one episode"),
+        ({"episodes": 0}, "episodes = 0 is not allowed"),
         ({"engine": "mujoko"}, "Did you mean 'mujoco'"),
         ({"seed": 5000}, "out of range"),
     ],

@@ -55,7 +55,7 @@ def test_a_full_disk_is_told(tmp_path: Path, number: int) -> None:
 
 def test_other_faults_of_the_system_are_not_called_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(UserError, match="cannot be written: File exists"):
         write_bytes(tmp_path / "file" / "below", b"x")
 
 

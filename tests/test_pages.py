@@ -11,7 +11,7 @@ import demomill
 
 def test_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert demomill.main(["view", str(tmp_path)]) == 2
-    assert "start.json does not exist" in capsys.readouterr().err
+    assert "is no benchmark run: it has no start.json" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -152,5 +152,5 @@ def test_the_cache_is_used_and_a_damaged_one_is_replaced(tmp_path: Path, monkeyp
 def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without either package the error says what to install."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="pip install robosuite"):
+    with pytest.raises(UserError, match=r"demomill\[render\]"):
         meshes.panda_meshes(tmp_path)

@@ -20,7 +20,8 @@ from datagen.rlds_reader import open_dataset
 from datagen.source_check import conversions, examine
 from sim.conventions import ARM_LIMITS
 from sim.errors import UserError
-from sim.files import sha256
+from sim.files import require_folder, sha256
+from sim.ranges import PIXELS, WHOLE, require
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,7 @@ class ImportConfig:
             raise UserError("instruction is empty. Say what the robot was asked to do: --instruction 'Lift the cube.'")
         if self.source.strip() == SYNTHETIC:
             raise UserError(f"source = {SYNTHETIC!r} is kept for what demomill generates. Name the origin, or nothing.")
-        if self.validation < 0 or self.image_size < 16:
-            raise UserError("validation must be 0 or more, and image_size 16 or more.")
+        require(self, {"validation": WHOLE, "image_size": PIXELS})
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ class ImportResult:
 def import_recording(config: ImportConfig) -> ImportResult:
     """Convert a recording to a dataset, whole or not at all; what its own numbers contradict is refused."""
     place = Place(config.out, config.name, config.version)
+    require_folder(config.out)
     with open_hdf5(config.recording) as file:
         recording = read_layout(file, config.recording)
         measured = examine(Examined(recording, config.instruction, config.resample))

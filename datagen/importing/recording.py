@@ -108,6 +108,8 @@ def open_hdf5(path: Path) -> Any:
     """Return the open HDF5 file; what is none is told in words."""
     import h5py
 
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Name the .hdf5 or .h5 file of a recording.")
     try:
         return h5py.File(path, "r")
     except FileNotFoundError as error:

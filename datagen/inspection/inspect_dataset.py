@@ -16,6 +16,7 @@ from datagen.inspection.survey import Survey
 from datagen.rlds_reader import Dataset, StoredEpisode, open_dataset
 from datagen.tfrecord import read_records
 from sim.errors import UserError
+from sim.files import require_file
 from sim.progress import ProgressLine
 
 
@@ -41,6 +42,7 @@ class InspectConfig:
 
 def inspect_dataset(config: InspectConfig) -> InspectResult:
     """Read the dataset, write the page and return what was found."""
+    require_file(config.html, "html")
     dataset = open_dataset(config.dataset, lenient=True)
     page = config.html or Path("runs") / "inspect" / f"{dataset.name}-{dataset.version}.html"
     if page.resolve().is_relative_to(dataset.path.resolve()):

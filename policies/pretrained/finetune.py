@@ -10,6 +10,7 @@ from typing import Any
 from datagen.mixture import MixReport
 from policies.pretrained.settings import FinetuneConfig
 from policies.vla.train import OnStep
+from sim.files import require_folder
 
 
 @dataclass(frozen=True)
@@ -63,4 +64,5 @@ def finetune(config: FinetuneConfig, *, on_step: OnStep | None = None) -> Finetu
     """
     from policies.pretrained.session import run
 
+    require_folder(config.out, own="checkpoint.json")
     return run(config, on_step=on_step)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from datagen.mixture import MixConfig
-from policies.vla.settings import Budget
+from policies.vla.settings import TRAINING_RANGES, Budget
 from sim.errors import UserError
+from sim.ranges import ABOVE_0, PIXELS, POSITIVE, WHOLE, Numbers, require
 
 Train = Literal["lora", "head", "last", "language", "all"]
 Dtype = Literal["fp32", "bf16"]
@@ -39,11 +40,19 @@ class Lora:
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be."""
-        if self.rank < 1 or self.alpha < 1 or not 0 <= self.dropout < 1 or not self.targets:
-            raise UserError(
-                f"[lora] rank = {self.rank}, alpha = {self.alpha}, dropout = {self.dropout:g}, targets = "
-                f"{list(self.targets)}. Allowed: rank and alpha from 1, dropout from 0 to below 1, at least one target."
-            )
+        rank = Numbers(1, 65_536)
+        require(self, {"rank": rank, "alpha": rank, "dropout": Numbers(0, 1, below=True)}, part="lora")
+        if not self.targets:
+            raise UserError('lora: targets is empty. Name at least one, or leave it unset: targets = ["all-linear"].')
+
+
+RANGES = {
+    **dict.fromkeys(("batch", "accumulate", "last_layers", "steps", "chunk"), POSITIVE),
+    **dict.fromkeys(("minutes", "learning_rate", "clip"), ABOVE_0),
+    **dict.fromkeys(("weight_decay", "shift"), WHOLE),
+    "image_size": PIXELS,
+    "warmup": Numbers(0, 1, below=True),
+}
 
 
 @dataclass(frozen=True)
@@ -80,15 +89,19 @@ class FinetuneConfig:
     device: str = "auto"
     # Recompute activations in the backward pass: less memory, a third slower.
     gradient_checkpointing: bool = False
-    # Samples per step, and parts in which a step's samples pass through the model.
+    # Samples per step.
     batch: int = 16
+    # Parts in which a step's samples pass through the model.
     accumulate: int = 1
-    # Budget in steps, in minutes, or both: whichever is used up first ends it.
+    # Budget in steps; with both budgets, whichever is used up first ends it.
     steps: int | None = None
+    # Budget in minutes.
     minutes: float | None = None
-    # Peak learning rate, share of the budget that warms up to it, then a cosine down to a tenth.
+    # Peak learning rate; from it a cosine down to a tenth.
     learning_rate: float = 5e-4
+    # Share of the budget that warms up to it.
     warmup: float = 0.05
+    # Weight decay of AdamW.
     weight_decay: float = 0.0
     # Largest norm of the gradient.
     clip: float = 1.0
@@ -99,8 +112,9 @@ class FinetuneConfig:
     threads: int | None = None
     # Seconds between savings of the training's state.
     save_every: float = 300.0
-    # Validations during training, evenly spaced, and samples of each source in each of them.
+    # Validations during training, evenly spaced.
     validations: int = 4
+    # Samples of each source in each validation.
     validation_samples: int = 128
     validation_split: str = "val"
     # Most memory for frames, GB.
@@ -110,13 +124,7 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot be, and a prompt without the sentence."""
-        for name in ("batch", "accumulate", "last_layers", "image_size", "learning_rate", "clip"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"{name} = {getattr(self, name)} is not allowed. Allowed: numbers above 0.")
-        for name in ("steps", "minutes", "chunk"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UserError(f"{name} = {value} is not allowed. Allowed: numbers above 0, or leave it unset.")
+        require(self, TRAINING_RANGES | RANGES)
         if self.batch % self.accumulate:
             raise UserError(
                 f"A batch of {self.batch} samples cannot be cut into accumulate = {self.accumulate} equal parts."

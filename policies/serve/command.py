@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sim.episodes import Policy
 from sim.errors import UserError
+from sim.ranges import Numbers, require
 
 KEY_VARIABLE = "DEMOMILL_API_KEY"
 """Environment variable that holds the API key, for servers and for clients."""
@@ -35,6 +36,10 @@ class ServeConfig:
     max_batch: int = 64
     # Megabytes (10^6 bytes) of the largest message.
     max_message_mb: float = 16.0
+
+    def __post_init__(self) -> None:
+        limits = {"max_clients": Numbers(1, 100_000), "max_batch": Numbers(1, 100_000)}
+        require(self, limits | {"port": Numbers(0, 65_535), "max_message_mb": Numbers(0, 4096, above=True)})
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ def api_key(file: Path | None) -> str | None:
             lines = file.read_text().splitlines()
         except OSError as error:
             raise UserError(f"The API key file {file} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError:
+            lines = []
         key = lines[0].strip() if lines else ""
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise UserError(f"{source} holds no API key. A key is one line of printable ASCII without spaces.")
@@ -86,17 +93,12 @@ def api_key(file: Path | None) -> str | None:
 
 
 def _check(config: ServeConfig, key: str | None) -> None:
-    """Refuse an address that others reach without a key, and limits below 1."""
+    """Refuse an address that others reach without a key."""
     if not _loopback(config.host) and key is None and not config.open:
         raise UserError(
             f"host = {config.host} lets other machines use the policy, and there is no API key. Set one "
             f"({KEY_VARIABLE}=..., or --api-key-file FILE), or say --open to serve whoever reaches the port."
         )
-    for name in ("max_clients", "max_batch", "max_message_mb"):
-        if getattr(config, name) <= 0:
-            raise UserError(f"{name} = {getattr(config, name)} is not allowed. Allowed: numbers above 0.")
-    if not 0 <= config.port < 65536:
-        raise UserError(f"port = {config.port} is not allowed. Allowed: 1 to 65535, or 0 for a free one.")
 
 
 def _loopback(host: str) -> bool:

@@ -40,7 +40,7 @@ class RemotePolicy:
         self._fresh: set[int] = set()
         try:
             first, self._told = self._connect()
-        except (OSError, WebSocketException, MessageError) as error:
+        except (OSError, ValueError, WebSocketException, MessageError) as error:
             raise self._refused(error) from error
         first.close()
         self.declaration: ServerDeclaration | None = None
@@ -149,7 +149,7 @@ class RemotePolicy:
                 f"{'takes another one than' if self._key else 'there is none in'} DEMOMILL_API_KEY. "
                 "Type: export DEMOMILL_API_KEY=..."
             )
-        if isinstance(error, InvalidURI):
+        if isinstance(error, InvalidURI) or type(error) is ValueError:  # A port beyond 65,535 is a ValueError.
             return UserError(f"{self.address} is no address of a server. Write ws://HOST:PORT, or wss://HOST:PORT.")
         what = (
             "does not speak the protocol" if isinstance(error, InvalidHandshake | MessageError) else "does not answer"

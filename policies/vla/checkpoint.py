@@ -95,6 +95,10 @@ def load_checkpoint(folder: Path) -> VlaCheckpoint:
 
     Refused in one paragraph: another kind or version, altered statistics, altered or missing weights.
     """
+    if not (folder / RECORD).is_file():
+        raise UserError(
+            f"{folder} is no finished checkpoint: it has no {RECORD}. Name a folder of `demomill train-vla`."
+        )
     record = read_json(folder / RECORD)
     _check_kind(folder, record)
     lacking = [

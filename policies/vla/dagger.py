@@ -12,6 +12,8 @@ from datagen.job import GenerateConfig
 from datagen.mixture import MixConfig, SourceConfig
 from policies.vla.settings import TrainVlaConfig
 from sim.errors import UserError
+from sim.files import require_folder
+from sim.ranges import ABOVE_0, EPISODES, POSITIVE, PROCESSES, STEPS, WORLDS, Numbers, require
 from tasks.catalogue import load_task
 
 
@@ -19,13 +21,31 @@ from tasks.catalogue import load_task
 class RoundTraining:
     """How each round trains on; the network and what is not said here are those of the checkpoint's preset."""
 
-    # Budget of a round; with both, whichever ends first.
+    # Budget of a round in steps; with both budgets, whichever ends first.
     steps: int | None = 1000
+    # Budget of a round in minutes.
     minutes: float | None = None
     # Peak learning rate; unset takes half of the preset's, as the weights are good already.
     learning_rate: float | None = None
+    # Threads; unset takes one per core.
     threads: int | None = None
+    # Most memory for frames, GB.
     memory_gb: float = 6.0
+
+    def __post_init__(self) -> None:
+        told = {"steps": POSITIVE, "minutes": ABOVE_0, "learning_rate": ABOVE_0, "threads": PROCESSES}
+        require(self, told | {"memory_gb": ABOVE_0}, part="train")
+
+
+RANGES = {
+    "rounds": Numbers(1, 100),
+    "episodes": EPISODES,
+    "share": Numbers(0, 1, above=True, below=True),
+    "execute": POSITIVE,
+    "hold": STEPS,
+    "worlds": WORLDS,
+    "workers": Numbers(0, PROCESSES.high),
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +62,7 @@ class DaggerConfig:
     out: Path
     # Policy that says what should be done; empty takes the expert of the task.
     expert: str = ""
+    # Rounds of acting, labelling and training on.
     rounds: int = 1
     # Episodes that the VLA drives in each round.
     episodes: int = 256
@@ -49,25 +70,24 @@ class DaggerConfig:
     share: float = 0.4
     # Actions of a chunk that are executed before the VLA looks again.
     execute: int = 4
-    # Randomization of the episodes, and how often what only the camera sees is drawn anew.
+    # Randomization of the episodes.
     preset: str = "train"
+    # How often what only the camera sees is drawn anew: once per "episode", or for each "step".
     appearance: str = "step"
+    # What is stored beside the frames, as of `demomill generate`.
     annotations: tuple[str, ...] = ("points",)
     # Steps for which success holds until an episode ends; unset takes the task's.
     hold: int | None = None
     # Seed of the first round's episodes; each round takes the next. Demonstrations use others, usually from 0 on.
     seed: int = 512
-    # Worlds that the VLA drives at a time, and processes that render the frames; unset takes one per core.
+    # Worlds that the VLA drives at a time.
     worlds: int = 32
+    # Processes that render the frames; unset takes one per core.
     workers: int | None = None
     train: RoundTraining = field(default_factory=RoundTraining)
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "episodes", "worlds", "execute"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} = {getattr(self, name)} is not allowed. Allowed: 1 or more.")
-        if not 0 < self.share < 1:
-            raise UserError(f"share = {self.share} is not allowed. Allowed: above 0 and below 1.")
+        require(self, RANGES)
         if self.appearance not in ("episode", "step"):
             raise UserError(f"appearance = {self.appearance!r} is not allowed. Allowed: 'episode', 'step'.")
 
@@ -112,6 +132,7 @@ def dagger(config: DaggerConfig) -> DaggerResult:
     from policies.vla.train import train_vla
 
     load_task(config.task)
+    require_folder(config.out, own="")
     expert = load_policy(config.expert or f"expert:{config.task}", task=config.task)
     current, rounds, made = config.policy, [], []
     for number in range(1, config.rounds + 1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 from datagen.loader import LoadedMixture, LoadOptions, load_mixture
 from datagen.mixture import MixReport, mixture_digest, open_sources
@@ -11,7 +10,7 @@ from policies.vla.checkpoint import RECORD, WEIGHTS, VlaCheckpoint, load_checkpo
 from policies.vla.learner import WORDS, model_config
 from policies.vla.parallel import joined
 from policies.vla.resume import finished_record
-from policies.vla.runtime import torch_threads
+from policies.vla.runtime import require_device, torch_threads
 from policies.vla.settings import CHUNK, TrainVlaConfig
 from policies.vla.train import OnStep, TrainVlaResult
 from policies.vla.training import Training
@@ -22,6 +21,7 @@ from sim.progress import ProgressLine
 
 def run(config: TrainVlaConfig, *, on_step: OnStep | None = None) -> TrainVlaResult:
     """Do what `policies.vla.train.train_vla` says."""
+    require_device(config.device)
     identity = _identity(config)
     finished = _finished(config, identity)
     if finished is not None:
@@ -43,7 +43,12 @@ def _identity(config: TrainVlaConfig) -> str:
         "chunk": CHUNK,
     }
     if config.init is not None:
-        said["init"] = sha256(Path(config.init) / WEIGHTS)
+        if not (config.init / RECORD).is_file() or not (config.init / WEIGHTS).is_file():
+            raise UserError(
+                f"init = {config.init} is no finished checkpoint: it lacks {RECORD} or {WEIGHTS}. Name a folder that "
+                "`demomill train-vla` finished, or leave it unset to begin with nothing."
+            )
+        said["init"] = sha256(config.init / WEIGHTS)
     if config.patience is not None:
         said["patience"] = [config.patience, config.validations, config.validation_samples, config.validation_split]
     return digest_json(said)

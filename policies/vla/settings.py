@@ -13,6 +13,8 @@ from policies.vla.presets import CHUNK as CHUNK
 from policies.vla.presets import PRESETS as PRESETS
 from policies.vla.presets import Augment, Preset
 from sim.errors import UserError, unknown
+from sim.ranges import ABOVE_0, EPISODES, POSITIVE, PROCESSES, WHOLE, Numbers, require
+from tasks.catalogue import load_task
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,19 @@ class RolloutConfig:
     execute: int = 4
 
     def __post_init__(self) -> None:
-        if self.episodes < 1:
-            raise UserError(f"rollouts.episodes = {self.episodes} is not allowed. Allowed: 1 or more.")
+        require(self, {"episodes": EPISODES, "execute": Numbers(1, CHUNK)}, part="rollouts")
+        for task in self.tasks:
+            load_task(task).selection(self.preset)
+
+
+TRAINING_RANGES = {
+    "threads": PROCESSES,
+    "save_every": WHOLE,
+    "validations": WHOLE,
+    "validation_samples": POSITIVE,
+    "memory_gb": ABOVE_0,
+}
+"""What the numbers may be that every training has."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +82,9 @@ class TrainVlaConfig:
     steps: int | None = None
     # Budget in minutes of training; the learning rate follows the clock. With both, whichever is used up first ends it.
     minutes: float | None = None
-    # Changes to the preset; unset keeps it.
+    # Samples of a step; unset keeps the preset's.
     batch: int | None = None
+    # Peak learning rate; unset keeps the preset's.
     learning_rate: float | None = None
     # What makes the actions: "l1", "bins" or "flow".
     head: HeadKind | None = None
@@ -78,8 +92,9 @@ class TrainVlaConfig:
     text_encoder: TextKind | None = None
     # What joins image, sentence and state: "pooled" or "transformer".
     fusion: FusionKind | None = None
-    # Passes that a batch is cut into, and arithmetic: "fp32" or "bf16".
+    # Passes that a batch is cut into.
     accumulate: int | None = None
+    # Arithmetic of convolutions and linear layers: "fp32" or "bf16".
     precision: Precision | None = None
     # How the samples are varied.
     augment: AugmentChanges = field(default_factory=AugmentChanges)
@@ -97,8 +112,9 @@ class TrainVlaConfig:
     threads: int | None = None
     # Seconds between savings of the training's state.
     save_every: float = 60.0
-    # Validations during training, evenly spaced, and samples of each source in each of them.
+    # Validations during training, evenly spaced.
     validations: int = 4
+    # Samples of each source in each validation.
     validation_samples: int = 512
     # Stop once so many validations in a row brought no lower loss, and keep the weights of the lowest; unset goes on.
     patience: int | None = None
@@ -110,6 +126,9 @@ class TrainVlaConfig:
     memory_gb: float = 6.0
     # Write TensorBoard events beside the curve.
     tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        require(self, TRAINING_RANGES | {"patience": POSITIVE, "prefetch": Numbers(0, 1024)})
 
     def resolved(self) -> Preset:
         """Return the preset with this job's changes; an unknown name or an impossible number is refused."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from datagen.mixture import MixReport
 from policies.vla.settings import TrainVlaConfig
+from sim.files import require_folder
 
 OnStep = Callable[[int], None]
 """Called after every step with the number of steps done."""
@@ -68,4 +69,5 @@ def train_vla(config: TrainVlaConfig, *, on_step: OnStep | None = None) -> Train
     """
     from policies.vla.session import run
 
+    require_folder(config.out, own="checkpoint.json")
     return run(config, on_step=on_step)
