@@ -17,7 +17,7 @@ from sim.streams import episode_seed, generator
 from tasks.catalogue import TASKS, load_task
 from tasks.dynamics import DYNAMICS
 from tasks.env import make_env
-from tasks.noise import MAX_LATENCY, latency
+from tasks.noise import MAX_LATENCY, finger_speed, latency, toward
 from tasks.randomization import draw_values
 
 TASK = load_task("lift_cube-v1")
@@ -158,3 +158,40 @@ def test_a_resting_world_stands_still_and_wakes_at_its_reset() -> None:
     env.step(move)
     assert env.engine.positions()[1].tobytes() == before[1].tobytes(), "one step from the same start"
     env.close()
+
+
+def test_slow_fingers_take_as_long_as_they_are_told_to_and_quick_ones_no_time():
+    """From open to closed at a tenth of the way per step; the quick world's set point is the action, bit for bit."""
+    env = make_env("lift_cube-v1", n=2, preset="none", threads=1)
+    env.reset(np.arange(2), [1, 1])
+    env._speed[1] = 0.1
+    executed: list[np.ndarray] = []
+    inner = env.engine.step
+    env.engine.step = lambda actions: executed.append(np.array(actions)) or inner(actions)
+    for gripper in [0.0] * 12 + [1.0] * 3:
+        env.step(np.tile([0, 0, 0, 0, 0, 0, gripper], (2, 1)))
+    openings = np.asarray(env.engine.state().opening)
+    env.close()
+    points = np.array([step[:, 6] for step in executed])
+    np.testing.assert_array_equal(points[:, 0], [0.0] * 12 + [1.0] * 3)
+    np.testing.assert_allclose(points[:, 1], [*np.arange(9, -1, -1) / 10, 0, 0, 0.1, 0.2, 0.3], atol=1e-12)
+    assert openings[1] < 0.6 * openings[0], "only the quick fingers are open again"
+
+
+def test_fingers_begin_where_the_episode_has_them_and_never_overshoot():
+    fingers = np.array([0.35, 0.95, 0.5, 0.2])
+    moved = toward(fingers, np.array([0.0, 2.0, 0.45, -1.0]), np.array([0.1, 0.1, 0.1, 1.0]))
+    np.testing.assert_allclose(moved, [0.25, 1.0, 0.45, 0.0])
+    env = make_env("lift_cube-v1", n=1, preset="physical", threads=1)
+    drawn = next(env._drawn(seed) for seed in range(100) if env._drawn(seed)["gripper.speed"] < 1)
+    seed = next(seed for seed in range(100) if env._drawn(seed) == drawn)
+    env.reset(np.arange(1), [seed])
+    assert env._fingers[0] == drawn["gripper.opening"]
+    assert env._speed[0] == drawn["gripper.speed"]
+    env.close()
+
+
+@pytest.mark.parametrize("value", [0, -0.5, "slow", float("nan")])
+def test_fingers_without_a_speed_are_refused(value):
+    with pytest.raises(UserError, match=r"gripper\.speed = .* is not allowed"):
+        finger_speed(value)
