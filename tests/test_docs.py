@@ -66,7 +66,7 @@ def commands(text: str) -> Iterator[list[str]]:
     shown += re.findall(r"^#.*?Type: (demomill .*)$", text, flags=re.MULTILINE)
     for line in shown:
         for part in re.split(r"\s&&\s|;\s", line.split(" #")[0]):
-            found = re.match(r"\s*(?:[\w./-]*torchrun .*?)?(?:\S*/)?demomill(?:\.py)? (\S.*)", part)
+            found = re.match(r"\s*(?:[A-Z_]+=\S+ )*(?:[\w./-]*torchrun .*?)?(?:\S*/)?demomill(?:\.py)? (\S.*)", part)
             if found:
                 yield shlex.split(re.split(r"\s{3,}|\s\(", found[1])[0].replace("|", " "))
 
