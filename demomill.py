@@ -171,7 +171,7 @@ def parse(verb: Verb, kind: type[Any], words: list[str]) -> tuple[Any, tuple[str
     if verb.job:
         jobs = [word for word in words if word.endswith(".toml")][:1]
         if not jobs and not {"-h", "--help"} & set(words):
-            raise UserError(f"demomill {verb.name} needs a job file. Type: demomill {verb.name} JOB.toml")
+            raise UserError(f"demomill {verb.name} needs a job file, NAME.toml. Type: demomill {verb.name} JOB.toml")
         words = [word for word in words if word not in jobs]
         default = load_toml(Path(jobs[0]), kind) if jobs else default
     shown = _shown(kind, verb.positional)
