@@ -31,9 +31,7 @@ PHYSICAL = (
         "cube.mass *U(0.4, 2.5)",
         "cube.friction *U(0.5, 1.2)",
     ),
-    *(law for law in laws.ROBOT if law.path.startswith("gripper.")),
-    *laws.EXTRAS["grippers"],
-    *(law for law in laws.ROBOT if not law.path.startswith("gripper.")),
+    *laws.ROBOT,
 )
 
 VISUAL = (

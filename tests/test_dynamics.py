@@ -182,7 +182,7 @@ def test_fingers_begin_where_the_episode_has_them_and_never_overshoot():
     fingers = np.array([0.35, 0.95, 0.5, 0.2])
     moved = toward(fingers, np.array([0.0, 2.0, 0.45, -1.0]), np.array([0.1, 0.1, 0.1, 1.0]))
     np.testing.assert_allclose(moved, [0.25, 1.0, 0.45, 0.0])
-    env = make_env("lift_cube-v1", n=1, preset="physical", threads=1)
+    env = make_env("lift_cube-v1", n=1, preset="physical[+grippers]", threads=1)
     drawn = next(env._drawn(seed) for seed in range(100) if env._drawn(seed)["gripper.speed"] < 1)
     seed = next(seed for seed in range(100) if env._drawn(seed) == drawn)
     env.reset(np.arange(1), [seed])
