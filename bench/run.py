@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -29,6 +30,9 @@ from sim.files import digest_json, read_json, require_folder, write_json
 START, EPISODES, TIMINGS, RESULTS = "start.json", "episodes.jsonl", "timings.jsonl", "results.json"
 CONVENTIONS = "conventions.json"
 """Files of a run folder."""
+
+LARGE = 60
+"""Episodes of one place for which a second worker process is worth opening its host once more."""
 
 FREE = ("out", "workers", "worlds", "retry_errors")
 """Settings that change no number: a run may be continued under others."""
@@ -149,8 +153,9 @@ def _jobs(
     *,
     done: set[tuple[Any, ...]],
 ) -> list[WorkerJob]:
-    """Return the worker processes' work: the missing episodes of each place, split where workers outnumber places."""
-    shards, inputs = max(1, config.workers // len(plan.places)), frozenset().union(*(s.inputs for s in specs.values()))
+    """Return the worker processes' work: the missing episodes of each place, in as many shards as are worth while."""
+    shards = _shards(plan, workers=config.workers, policies=len(policies))
+    inputs = frozenset().union(*(s.inputs for s in specs.values()))
     jobs = []
     for shard in range(shards):
         for host, task in plan.places:
@@ -177,6 +182,16 @@ def _jobs(
                     )
                 )
     return jobs
+
+
+def _shards(plan: Plan, *, workers: int, policies: int) -> int:
+    """Return in how many parts to do each place.
+
+    More than one where workers outnumber places, and where a place has so many episodes that one worker would go on
+    with it alone at the end.
+    """
+    most = len(plan.seeds) * policies * max(Counter((cell.host, cell.task) for cell in plan.cells).values())
+    return max(1, workers // len(plan.places), min(workers, most // LARGE))
 
 
 def _key(host: str, todo: Todo) -> tuple[Any, ...]:
