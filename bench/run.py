@@ -18,6 +18,7 @@ from bench.meaning import Meanings, require_agreement
 from bench.picture_look import STARTS
 from bench.provenance import git_revision, machine, package_versions, renderers
 from bench.record import Record, key
+from bench.suite import stop_lifted
 from bench.suite_plan import Plan, make_plan
 from bench.suite_start import plan_record, task_record, twin_differences
 from bench.suite_summary import summarize_plan
@@ -154,6 +155,7 @@ def _jobs(
     done: set[tuple[Any, ...]],
 ) -> list[WorkerJob]:
     """Return the worker processes' work: the missing episodes of each place, in as many shards as are worth while."""
+    config = replace(config, stop_lifted=stop_lifted(config))
     shards = _shards(plan, workers=config.workers, policies=len(policies))
     inputs = frozenset().union(*(s.inputs for s in specs.values()))
     jobs = []

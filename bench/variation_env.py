@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from bench.config import BenchConfig, HostTask
 from bench.hosts.registry import OWN, make_host
-from bench.suite import stop_lifted
 from bench.variation import NOMINAL, WRAPPED, Arm, Varying, applied, drawn_changes
 from bench.variation_sentence import Said, said
 from bench.variation_task import OwnEnv
@@ -207,6 +206,6 @@ def open_env(config: BenchConfig, host: HostTask, task: Task, *, n: int = 1) -> 
         n=n,
         image_size=config.image_size,
         horizon=config.horizon,
-        stop_lifted=stop_lifted(config),
+        stop_lifted=config.stop_lifted,
     )
     return VariedEnv(made, task)

@@ -19,7 +19,6 @@ from bench.grounding import acted_on
 from bench.hosts.registry import OWN
 from bench.meaning import env_json
 from bench.record import Record, crashed, frame_folder, judged, write_frames
-from bench.suite import stop_lifted
 from bench.variation import NOMINAL, Arm
 from bench.variation_env import VariedEnv, open_env
 from sim.adapters import adapt_actions
@@ -159,7 +158,7 @@ class _Worker:
 
     def _options(self, *, filmed: bool) -> RolloutOptions:
         config = self.job.config
-        stop = stop_lifted(config) if self.job.host.host == OWN else None
+        stop = config.stop_lifted if self.job.host.host == OWN else None
         every = max(1, -(-self.env.spec.horizon // FRAMES))
         return RolloutOptions(stop_held=stop, cameras=("image",) if filmed else (), frame_every=every)
 

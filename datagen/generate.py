@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from datagen.collect import Collector
@@ -47,12 +48,23 @@ def generate(
     Exactly the asked number of episodes is kept per split. `worlds` and `renderer` ("module:Class") replace the task's
     own environment and the renderer of its frames. Without `progress`, bars are shown on standard error.
     """
-    if progress is None:
-        _refuse_impossible(config)
-        with rich_progress() as show:
-            return generate(config, policy=policy, progress=show, worlds=worlds, renderer=renderer)
-    began = time.monotonic()
     task, place = _refuse_impossible(config)
+    with rich_progress() if progress is None else nullcontext(progress) as show:
+        return _generate(config, task, place, policy=policy, progress=show, worlds=worlds, renderer=renderer)
+
+
+def _generate(
+    config: GenerateConfig,
+    task: Task,
+    place: Place,
+    *,
+    policy: Policy,
+    progress: Show,
+    worlds: Callable[[], Env] | None,
+    renderer: str,
+) -> GenerateResult:
+    """Do what `generate` says, for a job that is possible."""
+    began = time.monotonic()
     env = worlds() if worlds is not None else worlds_of(config)
     try:
         require_canonical(env.spec)

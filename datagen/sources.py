@@ -117,8 +117,6 @@ class Source:
 
 def open_all(configs: Sequence[SourceConfig]) -> tuple[Source, ...]:
     """Open all sources and compare their conventions field by field; a difference is refused."""
-    if not configs:
-        raise UserError("The mixture has no source. Give at least one [[sources]] with a path.")
     datasets = [open_dataset(config.path) for config in configs]
     stored = (dict((d.description or {}).get("convention", {})).get("image_size") for d in datasets)
     size = next((int(pixels) for pixels in stored if pixels), CANONICAL.image_size)

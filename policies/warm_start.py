@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from policies.rl_games_settings import Pace
-from sim.conventions import POSITION_LIMIT, ROTATION_LIMIT
+from sim.conventions import ARM_LIMITS
 from sim.streams import generator
 from tasks.scripted import Script
 
@@ -118,7 +118,7 @@ def _collect(
     noise: float,
 ) -> _Round:
     """Roll out the network, or the script where there is none yet, with noise; label every state by the script."""
-    unit = torch.tensor([POSITION_LIMIT] * 3 + [ROTATION_LIMIT] * 3, device=seen.device)
+    unit = torch.tensor(ARM_LIMITS, device=seen.device)
     level = torch.as_tensor(dice.uniform(0.0, noise, size=(seen.shape[0], 1)), device=seen.device)
     parts: list[tuple[torch.Tensor, ...]] = []
     for _ in range(STEPS):
