@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from datagen.interleave import Location
 from datagen.schema import POINTS
 
-STATE, ACTION, POSITION = 8, 7, 3
-"""Sizes of the canonical state and action, and of a position."""
+STATE, ACTION, POSITION, OPENING = 8, 7, 3, 7
+"""Sizes of the canonical state and action, and of a position; where the state holds the gripper's opening."""
+
+FINGER_STEPS = 2
+"""Steps over which the motion of the fingers is measured: as many as a policy executes before it looks again."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,9 @@ class Batch:
 
     # (B, px, px, 3) frames.
     image: NDArray[np.uint8]
-    # (B, 8) canonical state.
+    # (B, 8) canonical state, and (B,) by how much the opening changed over the last `FINGER_STEPS` of the episode.
     state: NDArray[np.float32]
+    finger_motion: NDArray[np.float32]
     # (B,) number of the sentence in `LoadedMixture.instructions`.
     instruction: NDArray[np.int64]
     # (B, H, 7) actions of this and the following steps; past the episode's end the last one is repeated.
@@ -58,9 +62,11 @@ class Arrays:
         ahead = rows[:, None] + np.arange(chunk)
         last = self.stop[rows][:, None] - 1
         shown = rows if lag is None else np.maximum(rows - lag, self.start[rows])
+        before = np.maximum(rows - FINGER_STEPS, self.start[rows])
         return Batch(
             image=self.image[shown],
             state=self.state[rows],
+            finger_motion=self.state[rows, OPENING] - self.state[before, OPENING],
             instruction=self.instruction[rows],
             actions=self.action[np.minimum(ahead, last)],
             mask=ahead <= last,

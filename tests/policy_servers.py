@@ -41,7 +41,7 @@ def running(policy, *, port: int = 0, **options) -> Iterator[tuple[str, PolicySe
 
 
 class Counting:
-    """Chunks that tell what was seen: image mean, state, sentence, calls of this world since its reset."""
+    """Chunks that tell what was seen: image mean, state, sentence, this world's calls since its reset, its step."""
 
     def __init__(self, *, inputs=("image", "state", "instruction"), size: int = 64, delay: float = 0.0) -> None:
         from dataclasses import replace
@@ -65,5 +65,6 @@ class Counting:
             chunks[row, :, 1] = observation.state[row].sum() / 100
             chunks[row, :, 2] = len(observation.instructions[row]) / 1e4
             chunks[row, :, 3] = self.calls[int(world)] / 100
+            chunks[row, :, 4] = observation.steps[row] / 1e4
             chunks[row, :, 6] = 1.0
         return chunks

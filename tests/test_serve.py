@@ -109,6 +109,17 @@ def test_every_client_is_a_world_of_its_own_and_a_place_is_forgotten_with_its_cl
         assert round(100 * third.infer(observation())["actions"][0, 3]) == 1
 
 
+def test_the_steps_of_a_client_that_does_not_count_are_counted():
+    with running(Counting()) as (address, _):
+        client = WebsocketClientPolicy(address)
+
+        def step(**said):
+            return round(1e4 * client.infer(observation() | said)["actions"][0, 4])
+
+        assert [step() for _ in range(3)] == [0, 2, 4]  # It executes 2 of the 4 actions.
+        assert [step(**{"demomill/step": 9}), step(), step(**{"demomill/reset": True}), step()] == [9, 11, 0, 2]
+
+
 BAD = {
     "no image": ({"observation/state": np.zeros(8), "prompt": ""}, "lacks observation/image"),
     "another size": (observation(size=224), r"\(224, 224, 3\) uint8; this policy reads \(64, 64, 3\)"),

@@ -107,8 +107,11 @@ def encode_request(observation: Observation, row: int, spec: PolicySpec, *, rese
     return message
 
 
-def decode_request(message: Mapping[str, Any], spec: PolicySpec) -> Request:
-    """Return the request in a message; what is missing or misshapen is a `MessageError` that says what is wanted."""
+def decode_request(message: Mapping[str, Any], spec: PolicySpec, *, step: int = 0) -> Request:
+    """Return the request in a message; what is missing or misshapen is a `MessageError` that says what is wanted.
+
+    `step` is the step of the episode where the client does not count.
+    """
     wanted = keys(spec)
     missing = [key for key in wanted if key not in message]
     if missing:
@@ -118,6 +121,7 @@ def decode_request(message: Mapping[str, Any], spec: PolicySpec) -> Request:
         )
     size = spec.convention.image_size
     state = _numbers(message[STATE], STATE, size=STATE_SIZE) if STATE in wanted else np.zeros(STATE_SIZE, np.float32)
+    reset = message.get(RESET, False) is True
     hidden = _numbers(message[PRIVILEGED], PRIVILEGED) if PRIVILEGED in wanted else np.zeros(0, np.float32)
     return Request(
         images={name: _image(message[key], key, size) for name, key in IMAGES.items() if key in wanted},
@@ -125,8 +129,8 @@ def decode_request(message: Mapping[str, Any], spec: PolicySpec) -> Request:
         privileged=hidden,
         instruction=_text(message[PROMPT]) if PROMPT in wanted else "",
         seed=_integer(message.get(SEED, 0), SEED),
-        step=_integer(message.get(STEP, 0), STEP),
-        reset=message.get(RESET, False) is True,
+        step=_integer(message.get(STEP, 0 if reset else step), STEP),
+        reset=reset,
     )
 
 

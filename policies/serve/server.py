@@ -106,12 +106,12 @@ class PolicyServer:
 
     async def _answer_all(self, connection: ServerConnection, slot: int) -> None:
         """Answer the client's requests one by one; a bad one gets a text, and the next is welcome."""
-        first, total_ms = True, None
+        first, total_ms, expected = True, None, 0
         async for data in connection:
             began = time.perf_counter()
             self.tally.requests += 1
             try:
-                request = decode_request(unpack(data), self.policy.spec)
+                request = decode_request(unpack(data), self.policy.spec, step=expected)
                 if first:  # Whoever was in this place before is forgotten.
                     request = replace(request, reset=True)
                 answer = await self._batcher.ask(slot, request)
@@ -124,7 +124,7 @@ class PolicyServer:
                 traceback.print_exception(error)
                 await connection.send(f"The policy failed: {type(error).__name__}: {error}")
                 continue
-            first = False
+            first, expected = False, request.step + self.policy.spec.execute
             await connection.send(pack(_message(answer, total_ms)))
             total_ms = 1e3 * (time.perf_counter() - began)
 

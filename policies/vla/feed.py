@@ -17,7 +17,7 @@ from policies.vla.normalization import Statistics
 from policies.vla.objective import targets
 from policies.vla.pixels import to_pixels
 from policies.vla.presets import Preset
-from policies.vla.shape import Inputs
+from policies.vla.shape import STATE, Inputs
 from policies.vla.text import encode
 from policies.vla.words import Read
 from sim.streams import generator
@@ -54,7 +54,8 @@ class Feed:
         if augment.paraphrase:
             others = [self.data.phrasings[number] for number in batch.phrasing]
             sentence = phrased(sentence, others, draws, share=augment.paraphrase)
-        state = self.statistics.normalize_state(batch.state) + np.float32(augment.state_noise) * draws.state
+        state = self._state(batch)
+        state[:, :STATE] += np.float32(augment.state_noise) * draws.state
         told = replace(batch, instruction=sentence + len(self.data.instructions) * which, points=points)
         return self._inputs(told, pixels, state, draws, noise=augment.action_noise)
 
@@ -74,10 +75,14 @@ class Feed:
 
     def plain(self, batch: Batch) -> Inputs:
         """Return the inputs of a batch as it is; what the head "flow" draws is the same for the same states."""
-        state = self.statistics.normalize_state(batch.state)
+        state = self._state(batch)
         key = int(generator(0, batch.state.tobytes().hex()).integers(2**31))
         draws = draw(key, np.arange(len(state)), chunk=self.data.chunk)
         return self._inputs(batch, to_pixels(batch.image), state, draws)
+
+    def _state(self, batch: Batch) -> NDArray[np.float32]:
+        """Return what the network reads of the states of a batch."""
+        return self.statistics.network_state(batch.state, batch.finger_motion if self.preset.finger_motion else None)
 
     def _inputs(
         self, batch: Batch, pixels: Tensor, state: NDArray[np.float32], draws: Draws, *, noise: float = 0.0

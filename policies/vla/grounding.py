@@ -49,7 +49,8 @@ def ground(
     model = checkpoint.model
     pixels = to_pixels(images).requires_grad_()
     words = torch.from_numpy(checkpoint.read(sentences))
-    state = torch.from_numpy(checkpoint.statistics.normalize_state(np.asarray(states, np.float32)))
+    resting = np.zeros(len(states), np.float32) if model.config.finger_motion else None
+    state = torch.from_numpy(checkpoint.statistics.network_state(np.asarray(states, np.float32), resting))
     seen = model.perceive(pixels, words, state)
     decided = sum(_size_of(seen.keyframe[:, axis].sum(), pixels) for axis in range(seen.keyframe.shape[1]))
     assert isinstance(decided, Tensor)

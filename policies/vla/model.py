@@ -11,7 +11,7 @@ from torch.nn import functional
 from policies.vla.fusion import Fusion, Pieces, Sentence, Words
 from policies.vla.heads import as_head, new_head
 from policies.vla.kinds import FUSIONS, TEXTS
-from policies.vla.shape import KEYFRAME, PLACES, STATE, ModelConfig, Prediction, Seen
+from policies.vla.shape import KEYFRAME, PLACES, ModelConfig, Prediction, Seen, state_size
 from sim.errors import unknown
 
 GROUPS = 8
@@ -72,7 +72,7 @@ class VlaModel(nn.Module):
         # The place of the next keyframe in the base frame, from which the hand's own place is subtracted.
         self.place = nn.Linear(config.hidden, KEYFRAME)
         self.register_buffer("tcp_scale", torch.ones(KEYFRAME))
-        self.head = new_head(config, config.hidden + 2 * KEYFRAME + STATE)
+        self.head = new_head(config, config.hidden + 2 * KEYFRAME + state_size(config))
         for block in self.blocks:
             nn.init.zeros_(block.film.weight)  # type: ignore[union-attr, arg-type]
             nn.init.zeros_(block.film.bias)  # type: ignore[union-attr, arg-type]
@@ -85,18 +85,18 @@ class VlaModel(nn.Module):
             self.see = nn.Sequential(
                 nn.Linear(2 * config.keypoints + 16 * config.pooled, hidden), nn.LayerNorm(hidden), nn.ReLU()
             )
-            self.feel = nn.Sequential(nn.Linear(config.text + STATE, config.text), nn.ReLU())
+            self.feel = nn.Sequential(nn.Linear(config.text + state_size(config), config.text), nn.ReLU())
         # From where things are seen, and where the hand is, to where they are: a few numbers that decide much.
         self.locate = nn.Sequential(
-            nn.Linear(2 * PLACES + STATE, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+            nn.Linear(2 * PLACES + state_size(config), hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
         )
         if pooled:
             self.trunk = nn.Sequential(nn.Linear(2 * hidden + config.text, hidden), nn.ReLU())
         else:
-            self.fusion = Fusion(config, cells=_cells(config), state=STATE)
+            self.fusion = Fusion(config, cells=_cells(config), state=state_size(config))
 
     def perceive(self, pixels: Tensor, words: Tensor, state: Tensor) -> Seen:
-        """Return what it makes of pixels (B, 3, px, px) in [-1, 1], words (B, L) and normalized state (B, 8)."""
+        """Return what it makes of pixels (B, 3, px, px) in [-1, 1], words (B, L) and normalized state (B, 8 or 9)."""
         sentence = self.words.read(words)
         x = functional.relu(self.stem_norm(self.stem(pixels)), inplace=True)
         points, ground = torch.empty(0), torch.empty(0)

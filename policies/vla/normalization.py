@@ -18,6 +18,9 @@ from sim.files import digest_json
 KEYFRAME_UNIT = 0.1
 """Metres for a keyframe target of 1."""
 
+MOTION_UNIT = 0.05
+"""Change of the opening over `FINGER_STEPS` steps, as a fraction, for a finger motion of 1."""
+
 _STATE_FLOOR = (0.01, 0.01, 0.01, 0.02, 0.02, 0.02, 0.02, 0.05)
 _ARM_FLOOR = (0.001, 0.001, 0.001, 0.005, 0.005, 0.005)
 """Smallest standard deviations used (m, quaternion, opening; m, rad): what hardly varies must not be blown up."""
@@ -55,6 +58,19 @@ class Statistics:
         """Return states (..., 8) with centre 0 and scale 1, cut at 5."""
         scaled = (state - _row(self.state_mean)) / _row(self.state_std)
         return np.clip(scaled, -_CLIP, _CLIP)
+
+    def network_state(
+        self, state: NDArray[np.float32], finger_motion: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        """Return what a network reads of states (k, 8) and, where it reads that too, of their finger motions (k,).
+
+        A motion is a change of the opening, in units of `MOTION_UNIT` whatever the data: resting fingers are 0.
+        """
+        normalized = self.normalize_state(state)
+        if finger_motion is None:
+            return normalized
+        motion = np.clip(finger_motion / np.float32(MOTION_UNIT), -_CLIP, _CLIP)
+        return np.concatenate([normalized, motion[:, None]], axis=1)
 
     def normalize_arm(self, arm: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return arm actions (..., 6) with centre 0 and scale 1."""

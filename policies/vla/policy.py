@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from datagen.downscale import downscale
 from policies.vla.checkpoint import VlaCheckpoint, load_checkpoint
+from policies.vla.fingers import FingerMotion
 from policies.vla.pixels import to_pixels
 from policies.vla.precision import arithmetic, prepared
 from policies.vla.shape import ARM
@@ -57,12 +58,15 @@ class VlaPolicy:
             record=checkpoint.record,
         )
         self.checkpoint, self.instruction, self.dtype = checkpoint, instruction, dtype
+        self._fingers = FingerMotion() if checkpoint.model.config.finger_motion else None
         self._model = prepared(checkpoint.model, dtype)
         # 8-bit activations share one scale per pass: worlds that shared a pass would change each other's actions.
         self._batch = 1 if dtype == "int8" else BATCH
 
     def reset(self, ids: Ids) -> None:
-        """It remembers nothing."""
+        """Forget how the fingers of these worlds moved; there is nothing else that it remembers."""
+        if self._fingers is not None:
+            self._fingers.forget(ids)
 
     def act(self, observation: Observation) -> NDArray[np.float64]:
         """Return chunks (k, chunk, 7) of canonical actions within their limits; the gripper is 0 or 1."""
@@ -71,23 +75,28 @@ class VlaPolicy:
         if self.instruction is not None:
             sentences = (self.instruction,) * len(sentences)
         count, size = len(images), self._batch
-        chunks = [
-            self._pass(images[k : k + size], sentences[k : k + size], observation.state[k : k + size])
-            for k in range(0, count, size)
-        ]
+        state = np.asarray(observation.state, dtype=np.float32)
+        motion = self._fingers.measure(observation.ids, observation.steps, state) if self._fingers else None
+        normalized = self.checkpoint.statistics.network_state(state, motion)
+        noise = self._noise(state, sentences)
+        parts = [slice(k, k + size) for k in range(0, count, size)]
+        chunks = [self._pass(images[k], sentences[k], normalized[k], noise[k]) for k in parts]
         return np.concatenate(chunks)
 
     @torch.inference_mode()
-    def _pass(self, images: Images, sentences: Sequence[str], state: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the chunks of as many worlds as a pass holds; missing rows repeat the first."""
+    def _pass(
+        self, images: Images, sentences: Sequence[str], state: NDArray[np.float32], noise: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Return the chunks of as many worlds as a pass holds, of normalized states; missing rows repeat the first."""
         count = len(images)
         rows = np.arange(self._batch) % count
         words = self.checkpoint.read(sentences)
-        noise = torch.from_numpy(self._noise(state, sentences)[rows])
-        normalized = self.checkpoint.statistics.normalize_state(np.asarray(state, dtype=np.float32))
         with arithmetic(self.dtype):
             said = self._model(
-                to_pixels(images[rows]), torch.from_numpy(words[rows]), torch.from_numpy(normalized[rows]), noise
+                to_pixels(images[rows]),
+                torch.from_numpy(words[rows]),
+                torch.from_numpy(state[rows]),
+                torch.from_numpy(noise[rows]),
             )
         arm = self.checkpoint.statistics.restore_arm(said.arm.float().numpy()[:count])
         gripper = (said.gripper.float().numpy()[:count] > 0).astype(np.float64)

@@ -69,6 +69,8 @@ class Preset:
     text: int = 64
     width: int = 128
     layers: int = 2
+    # Whether the state also says how the fingers moved; see policies/vla/shape.py.
+    finger_motion: bool = True
     # Passes that a batch is cut into: memory falls, the step stays the same.
     accumulate: int = 1
     # Arithmetic of training: "fp32", or "bf16" for convolutions and linear layers.

@@ -92,6 +92,8 @@ class TrainVlaConfig:
     text_encoder: TextKind | None = None
     # What joins image, sentence and state: "pooled" or "transformer".
     fusion: FusionKind | None = None
+    # Whether the network also reads how the fingers moved in the last steps; unset keeps the preset's.
+    finger_motion: bool | None = None
     # Passes that a batch is cut into.
     accumulate: int | None = None
     # Arithmetic of convolutions and linear layers: "fp32" or "bf16".
@@ -146,7 +148,7 @@ class TrainVlaConfig:
             if value is not None and value <= 0:
                 raise UserError(f"{name} = {value} is not allowed. Allowed: numbers above 0, or leave it unset.")
         preset = PRESETS[self.preset]
-        names = ("batch", "learning_rate", "head", "text_encoder", "fusion", "accumulate", "precision")
+        names = ("batch", "learning_rate", "head", "text_encoder", "fusion", "finger_motion", "accumulate", "precision")
         changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         made = replace(preset, **changes, augment=_changed(preset.augment, self.augment))
         if made.batch % made.accumulate:

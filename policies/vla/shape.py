@@ -23,6 +23,9 @@ class ModelConfig:
 
     # Width and height of the frames it reads, pixels; a multiple of 4.
     image_size: int = 128
+    # Whether the state that it reads also says how the opening changed over the last steps: whether fingers still
+    # close, or hold something, is seen in no single state.
+    finger_motion: bool = False
     # Actions per chunk.
     chunk: int = 8
     # Channels of the stem, which reduces the image by 4.
@@ -56,6 +59,11 @@ class ModelConfig:
     width: int = 128
     layers: int = 2
     attention: int = 4
+
+
+def state_size(config: ModelConfig) -> int:
+    """Return how many numbers of the state the network reads."""
+    return STATE + int(config.finger_motion)
 
 
 class Seen(NamedTuple):
@@ -98,7 +106,7 @@ class Targets:
 class Inputs:
     """One batch as the network takes it, and what it should answer."""
 
-    # (B, 3, px, px) in [-1, 1], (B, L) numbers of words, (B, 8) normalized.
+    # (B, 3, px, px) in [-1, 1], (B, L) numbers of words, (B, state_size) normalized.
     pixels: Tensor
     words: Tensor
     state: Tensor
