@@ -107,10 +107,11 @@ def encode_request(observation: Observation, row: int, spec: PolicySpec, *, rese
     return message
 
 
-def decode_request(message: Mapping[str, Any], spec: PolicySpec, *, step: int = 0) -> Request:
+def decode_request(message: Mapping[str, Any], spec: PolicySpec, *, before: Request | None = None) -> Request:
     """Return the request in a message; what is missing or misshapen is a `MessageError` that says what is wanted.
 
-    `step` is the step of the episode where the client does not count.
+    Of a client that does not count its steps, the step follows from the request `before`: it executes what the spec
+    says, and another seed begins another episode.
     """
     wanted = keys(spec)
     missing = [key for key in wanted if key not in message]
@@ -121,15 +122,17 @@ def decode_request(message: Mapping[str, Any], spec: PolicySpec, *, step: int = 
         )
     size = spec.convention.image_size
     state = _numbers(message[STATE], STATE, size=STATE_SIZE) if STATE in wanted else np.zeros(STATE_SIZE, np.float32)
-    reset = message.get(RESET, False) is True
+    seed, reset = _integer(message.get(SEED, 0), SEED), message.get(RESET, False) is True
+    earlier = before if before is not None and not reset and seed == before.seed else None
+    expected = 0 if earlier is None else earlier.step + spec.execute
     hidden = _numbers(message[PRIVILEGED], PRIVILEGED) if PRIVILEGED in wanted else np.zeros(0, np.float32)
     return Request(
         images={name: _image(message[key], key, size) for name, key in IMAGES.items() if key in wanted},
         state=state,
         privileged=hidden,
         instruction=_text(message[PROMPT]) if PROMPT in wanted else "",
-        seed=_integer(message.get(SEED, 0), SEED),
-        step=_integer(message.get(STEP, 0 if reset else step), STEP),
+        seed=seed,
+        step=_integer(message.get(STEP, expected), STEP),
         reset=reset,
     )
 

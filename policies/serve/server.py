@@ -19,7 +19,7 @@ from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
 from policies.serve.batching import Answer, Batcher, Tally
-from policies.serve.protocol import ACTIONS, decode_request, metadata
+from policies.serve.protocol import ACTIONS, Request, decode_request, metadata
 from policies.serve.wire import MessageError, pack, unpack
 from sim.episodes import Policy
 
@@ -106,13 +106,14 @@ class PolicyServer:
 
     async def _answer_all(self, connection: ServerConnection, slot: int) -> None:
         """Answer the client's requests one by one; a bad one gets a text, and the next is welcome."""
-        first, total_ms, expected = True, None, 0
+        total_ms = None
+        before: Request | None = None
         async for data in connection:
             began = time.perf_counter()
             self.tally.requests += 1
             try:
-                request = decode_request(unpack(data), self.policy.spec, step=expected)
-                if first:  # Whoever was in this place before is forgotten.
+                request = decode_request(unpack(data), self.policy.spec, before=before)
+                if before is None:  # Whoever was in this place before is forgotten.
                     request = replace(request, reset=True)
                 answer = await self._batcher.ask(slot, request)
             except MessageError as error:
@@ -124,7 +125,7 @@ class PolicyServer:
                 traceback.print_exception(error)
                 await connection.send(f"The policy failed: {type(error).__name__}: {error}")
                 continue
-            first, expected = False, request.step + self.policy.spec.execute
+            before = request
             await connection.send(pack(_message(answer, total_ms)))
             total_ms = 1e3 * (time.perf_counter() - began)
 
