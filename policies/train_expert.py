@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from policies.better_expert import MEASURED, better
 from policies.curves import Progress, draw_curve, machine
 from policies.evaluate_expert import EvaluateExpertConfig, ExpertScore, measure
 from policies.expert import RECORD, ExpertPolicy, draft_spec, load_expert, save_expert
@@ -128,7 +129,7 @@ def train_expert(config: TrainExpertConfig) -> TrainExpertResult:
 
 
 def _score(
-    weights: Weights, config: TrainExpertConfig, *, task: str, episodes: int, seed: int, preset: str = "physical"
+    weights: Weights, config: TrainExpertConfig, *, task: str, episodes: int, seed: int, preset: str = MEASURED
 ) -> ExpertScore:
     """Return what a network reaches on validation episodes of `seed`."""
     draft = ExpertPolicy(weights, spec=draft_spec(task), task=task)
@@ -139,18 +140,17 @@ def _score(
 def _better(weights: Weights, folder: Path, config: TrainExpertConfig, task: str) -> tuple[Weights, str]:
     """Return PPO's network or the copy that it began with, whichever does better, and which it is.
 
-    They are compared on episodes of their own, not on those of the final measurement, in worlds like those of the
-    training; the calmer one wins a tie.
+    They are compared on episodes of their own, not on those of the final measurement.
     """
     if not (folder / COPY).is_file():
         return weights, "ppo"
     candidates = {"ppo": weights, "copy": load((folder / COPY).read_bytes())}
-    count, seed = min(config.episodes, SELECTED_ON), SELECTION_SEED
-    scores = {
-        name: _score(found, config, task=task, episodes=count, seed=seed, preset=config.preset)
-        for name, found in candidates.items()
-    }
-    kept = max(scores, key=lambda name: (scores[name].success.value, -scores[name].action_change))
+    count = min(config.episodes, SELECTED_ON)
+
+    def score(name: str, preset: str) -> ExpertScore:
+        return _score(candidates[name], config, task=task, episodes=count, seed=SELECTION_SEED, preset=preset)
+
+    kept = better(candidates, score, trained_in=config.preset)
     return candidates[kept], kept
 
 
