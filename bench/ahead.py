@@ -48,7 +48,7 @@ def _installed(*packages: str) -> None:
 
 def _expert(night: Night) -> None:
     from policies.expert import load_expert
-    from policies.train_expert import check_training
+    from policies.expert_settings import check_training
 
     if night.config.reuse_expert:
         load_expert(night.task.id)

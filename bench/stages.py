@@ -17,7 +17,7 @@ from sim.streams import EPISODES_PER_SEED, episode_seed
 if TYPE_CHECKING:
     from datagen.job import GenerateConfig
     from datagen.write_episodes import WriteConfig
-    from policies.train_expert import TrainExpertConfig
+    from policies.expert_settings import TrainExpertConfig
 
 STAND_IN = "stand-in for real data ({host} {host_task})"
 """How data that takes the place of real data is called, wherever it appears."""
@@ -42,7 +42,7 @@ def expert(night: Night) -> dict[str, Any]:
 
 def expert_config(night: Night) -> TrainExpertConfig:
     """Return the training of the expert that a job asks for."""
-    from policies.train_expert import TrainExpertConfig
+    from policies.expert_settings import TrainExpertConfig
 
     return TrainExpertConfig(task=night.task.id, out=night.out / "expert", **asdict(night.config.expert))
 

@@ -98,7 +98,8 @@ def _used(device: str) -> float | None:
 
 def ppo(device: str, *, tasks: Sequence[str], worlds: int, max_steps: int, episodes: int) -> Result:
     """Return the time until 95 % of the training episodes succeed, and the expert's success on validation seeds."""
-    from policies.train_expert import TrainExpertConfig, train_expert
+    from policies.expert_settings import TrainExpertConfig
+    from policies.train_expert import train_expert
     from sim.files import read_json
 
     found: Result = {}

@@ -14,20 +14,17 @@ from policies.better_expert import MEASURED, better
 from policies.curves import Progress, draw_curve, machine
 from policies.evaluate_expert import EvaluateExpertConfig, ExpertScore, measure
 from policies.expert import RECORD, ExpertPolicy, draft_spec, load_expert, save_expert
-from policies.rl_games_settings import PACES
+from policies.expert_settings import TrainExpertConfig, check_training, command_of, identity_of
 from policies.training_state import RESUME, load_state
-from sim.engine import ENGINES
-from sim.errors import UserError, unknown
+from sim.errors import UserError
 from sim.files import read_json, require_folder, write_bytes
 from sim.jobs import from_mapping
+from sim.locks import alone_in
 from sim.progress import ProgressLine
-from sim.ranges import EPISODES, POSITIVE, SHARE, WORLDS, require
-from sim.streams import episode_seed
 from tasks.catalogue import load_task
 from tasks.scripted import load_script
+from tasks.task import Task
 from tasks.tensor_env import make_training_env
-
-STARTS = ("script", "nothing")
 
 COPY = "copy.safetensors"
 """What PPO began with, kept in the folder while it trains."""
@@ -36,51 +33,6 @@ SELECTED_ON, SELECTION_SEED = 512, 511
 """Validation episodes on which PPO's network and the copy are compared, and their seed."""
 
 Weights = dict[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class TrainExpertConfig:
-    """Options of `demomill train-expert`."""
-
-    # Task, e.g. "lift_cube" or "lift_cube-v1".
-    task: str
-    # Folder for checkpoint, record and learning curve. Default: runs/experts/<task id>.
-    out: Path | None = None
-    # Seed of everything random in the training, 0 to 1023.
-    seed: int = 0
-    # Worlds simulated together.
-    worlds: int = 512
-    # Environment steps after which training ends, whatever the success. The copy of a script, 640 steps of every world,
-    # is made in any case.
-    max_steps: int = 3_000_000
-    # Training ends when this share of episodes succeeded in `patience` reports in a row (the policy still explores).
-    goal: float = 0.97
-    # Reports in a row that must reach the goal.
-    patience: int = 5
-    # Episodes of the final measurement, on validation seeds under the preset "physical".
-    episodes: int = 1000
-    # What PPO begins with: "script", a copy of the task's scripted controller where it has one, or "nothing".
-    start: str = "script"
-    # How PPO goes on from the copy: "gentle", for one that does the task already, or "bold", for one that has much to
-    # learn in its worlds.
-    pace: str = "gentle"
-    # Physics engine.
-    engine: str = "mujoco"
-    # Device of an engine that has a choice, "cuda:0" or "cpu": worlds and training stay on it.
-    device: str | None = None
-    # Randomization preset of the training worlds; experts see no pixels. "physical[+disturbed]" for one that is to
-    # show how to recover when demonstrations are collected with noise on what is executed (`perturb_std`).
-    preset: str = "physical"
-    # Write TensorBoard files into the folder.
-    tensorboard: bool = False
-
-    def __post_init__(self) -> None:
-        if self.worlds not in WORLDS or self.worlds % 128:
-            raise UserError(
-                f"worlds = {self.worlds} is not allowed. Allowed: a multiple of 128, at most {WORLDS.high:,}: it fills "
-                "minibatches."
-            )
-        require(self, {"max_steps": POSITIVE, "goal": SHARE, "patience": POSITIVE, "episodes": EPISODES})
 
 
 @dataclass(frozen=True)
@@ -99,10 +51,16 @@ def train_expert(config: TrainExpertConfig) -> TrainExpertResult:
     check_training(config)
     folder = config.out or Path("runs") / "experts" / task.id
     require_folder(folder, own=RECORD)
-    command = _command(config, task.id)
+    command = command_of(config, task.id)
     done = _finished(folder, command, config=config, task=task.id)
     if done is not None:
         return done
+    with alone_in(folder, doing="training"):
+        return _trained(config, folder, command, task)
+
+
+def _trained(config: TrainExpertConfig, folder: Path, command: str, task: Task) -> TrainExpertResult:
+    """Train, choose, measure, and write it all down."""
     weights, curve = _learn(config, folder, task.id)
     weights, kept = _better(weights, folder, config, task.id)
     score = _score(weights, config, task=task.id, episodes=config.episodes, seed=0)
@@ -154,24 +112,12 @@ def _better(weights: Weights, folder: Path, config: TrainExpertConfig, task: str
     return candidates[kept], kept
 
 
-def check_training(config: TrainExpertConfig) -> None:
-    """Refuse options that cannot work, before anything is built."""
-    if config.engine not in ENGINES:
-        raise unknown("engine", config.engine, ENGINES)
-    if config.start not in STARTS:
-        raise unknown("start", config.start, STARTS)
-    if config.pace not in PACES:
-        raise unknown("pace", config.pace, PACES)
-    load_task(config.task).selection(config.preset)
-    episode_seed("train", config.seed, 0)
-
-
 def _learn(config: TrainExpertConfig, folder: Path, task: str) -> tuple[Weights, list[Progress]]:
     """Run PPO to its goal; return the weights and the learning curve."""
     from policies.rl_games_adapter import train
     from policies.rl_games_state import Keeper
 
-    keeper = Keeper(folder, identity=_identity(config, task))
+    keeper = Keeper(folder, identity=identity_of(config, task))
     env = make_training_env(task, n=config.worlds, engine=config.engine, preset=config.preset, device=config.device)
     curve = list(keeper.state.curve) if keeper.state else []
     with ProgressLine(f"train {task}", unit="steps") as line:
@@ -204,26 +150,6 @@ def _learn(config: TrainExpertConfig, folder: Path, task: str) -> tuple[Weights,
     return weights, curve
 
 
-def _command(config: TrainExpertConfig, task: str) -> str:
-    """Return the command that reproduces this training."""
-    return (
-        f"demomill train-expert {task} --seed {config.seed} --worlds {config.worlds} --max-steps {config.max_steps} "
-        f"--goal {config.goal} --patience {config.patience} --episodes {config.episodes} "
-        f"--start {config.start} --engine {config.engine} --preset {config.preset}"
-        + ("" if config.pace == "gentle" else f" --pace {config.pace}")
-        + (f" --device {config.device}" if config.device else "")
-    )
-
-
-def _identity(config: TrainExpertConfig, task: str) -> str:
-    """Return what an unfinished training must have in common with this one to be continued."""
-    return (
-        f"{task} {load_task(task).digest()}, seed {config.seed}, {config.worlds} worlds, "
-        f"start {config.start}, engine {config.engine}, preset {config.preset}"
-        + ("" if config.pace == "gentle" else f", pace {config.pace}")
-    )
-
-
 def _finished(folder: Path, command: str, *, config: TrainExpertConfig, task: str) -> TrainExpertResult | None:
     """Return the result of the expert in `folder` if this very command trained it.
 
@@ -236,7 +162,7 @@ def _finished(folder: Path, command: str, *, config: TrainExpertConfig, task: st
         raise UserError(f"{folder} holds a checkpoint of another kind, {record.get('kind')!r}. Name another --out.")
     if record.get("command") != command:
         longer = (folder / RESUME).is_file() and config.max_steps > record.get("steps", 0)
-        if longer and load_state(folder, identity=_identity(config, task)) is not None:
+        if longer and load_state(folder, identity=identity_of(config, task)) is not None:
             return None
         raise UserError(
             f"{folder} already holds an expert, trained by another command:\n  {record.get('command')}\n"

@@ -11,8 +11,9 @@ import pytest
 
 from policies.evaluate_expert import EvaluateExpertConfig, evaluate_expert
 from policies.expert import RECORD, SHIPPED, WEIGHTS, ExpertPolicy, draft_spec, load_expert
+from policies.expert_settings import TrainExpertConfig, identity_of
 from policies.rl_games_adapter import TaskVecEnv, train
-from policies.train_expert import TrainExpertConfig, _identity, train_expert
+from policies.train_expert import train_expert
 from policies.training_state import RESUME, load_state
 from sim.conventions import scaled
 from sim.episodes import Observation
@@ -196,7 +197,7 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="unfinished training of something else"):
         train_expert(replace(config, seed=1))
     monkeypatch.undo()
-    state = load_state(tmp_path / "e", identity=_identity(config, TASK))
+    state = load_state(tmp_path / "e", identity=identity_of(config, TASK))
     made = train_expert(config)
     record = json.loads((tmp_path / "e" / RECORD).read_text())
     steps = [point["steps"] for point in record["curve"]]

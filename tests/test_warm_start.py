@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from policies import warm_start as module
+from policies.expert_settings import TrainExpertConfig
 from policies.rl_games_adapter import TaskVecEnv, train
 from policies.rl_games_settings import GAMMA, PACES, REWARD_SCALE
-from policies.train_expert import TrainExpertConfig, train_expert
+from policies.train_expert import train_expert
 from policies.warm_start import WarmStart, warm_start
 from sim.errors import UserError
 from tasks.scripted import load_script

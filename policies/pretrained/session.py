@@ -24,6 +24,7 @@ from policies.vla.resume import finished_record
 from policies.vla.runtime import torch_threads
 from policies.vla.train import OnStep
 from sim.files import digest_json
+from sim.locks import alone_in
 from sim.progress import ProgressLine
 
 LOG_EVERY = 10
@@ -43,7 +44,7 @@ def run(config: FinetuneConfig, *, on_step: OnStep | None = None) -> FinetuneRes
     finished = _finished(config, identity)
     if finished is not None:
         return finished
-    with torch_threads(config.threads) as threads:
+    with torch_threads(config.threads) as threads, alone_in(config.out, doing="training"):
         return _Session(config, identity, threads=threads).run(on_step or (lambda step: None))
 
 

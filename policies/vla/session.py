@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict
 
 from datagen.loader import LoadedMixture, LoadOptions, load_mixture
@@ -16,6 +17,7 @@ from policies.vla.train import OnStep, TrainVlaResult
 from policies.vla.training import Training
 from sim.errors import UserError
 from sim.files import digest_json, sha256
+from sim.locks import alone_in
 from sim.progress import ProgressLine
 
 
@@ -27,7 +29,11 @@ def run(config: TrainVlaConfig, *, on_step: OnStep | None = None) -> TrainVlaRes
     if finished is not None:
         return finished
     start = load_checkpoint(config.init) if config.init is not None else None
-    with torch_threads(config.threads) as threads, joined() as ranks:
+    with (
+        torch_threads(config.threads) as threads,
+        joined() as ranks,
+        alone_in(config.out, doing="training") if ranks.first else nullcontext(),
+    ):
         data = _load(config, threads=threads, start=start)
         training = Training(config, data, identity, ranks=ranks, start=start)
         return training.run(on_step or (lambda step: None))
