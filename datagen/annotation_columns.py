@@ -32,9 +32,13 @@ class Projector(Protocol):
 
 
 def places(episode: StateEpisode, target: str) -> NDArray[np.float64]:
-    """Return the centre of the target and the TCP, (T, 2, 3), m, base frame: what POINTS names."""
-    k = 7 * episode.objects.index(target)
-    pair = [episode.poses[:, k : k + 3], episode.states[:, :3]]
+    """Return the target and the TCP, (T, 2, 3), m, base frame: what POINTS names.
+
+    The target is the centre of the object so called, or where the part of a fixture that it is is grasped.
+    """
+    known = target in episode.objects
+    k = 7 * episode.objects.index(target) if known else 0
+    pair = [episode.poses[:, k : k + 3] if known else episode.target, episode.states[:, :3]]
     found: NDArray[np.float64] = np.stack(pair, axis=1).astype(np.float64)
     return found
 

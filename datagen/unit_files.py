@@ -19,7 +19,7 @@ from datagen.units import Rejected, StateEpisode, Unit
 from sim.errors import UserError
 from sim.files import written_whole
 
-_ARRAYS = ("states", "joints", "actions", "rewards", "positions", "poses")
+_ARRAYS = ("states", "joints", "actions", "rewards", "positions", "poses", "target")
 _TEXTS = ("seed", "instruction", "template", "draw", "measurements", "perturbed", "terminated", "objects")
 _SHOWN = ("seed", "reason", "instruction", "draw", "measurements")
 

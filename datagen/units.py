@@ -20,6 +20,7 @@ from sim.conventions import CANONICAL, differences
 from sim.episodes import Env, EnvSpec, Episode, Policy, PolicySpec
 from sim.errors import UserError
 from sim.rollouts import RolloutOptions, rollout
+from tasks.targets import TARGET
 from tasks.task import Task
 
 PICTURES = 6
@@ -54,6 +55,8 @@ class StateEpisode:
     positions: NDArray[np.float64]
     # Poses of the objects (T, 7 k): position in m, quaternion wxyz, base frame, one after the other.
     poses: NDArray[np.float32]
+    # Where a target that is no object, but part of a fixture, is grasped (T, 3), m, base frame; else (T, 0).
+    target: NDArray[np.float32]
 
     @property
     def start(self) -> list[float]:
@@ -176,6 +179,7 @@ def state_episode(
         actions=canonical_actions(episode.actions, policy),
         rewards=episode.rewards,
         positions=positions[:count],
+        target=episode.traces.get(TARGET, np.zeros((count, 0)))[:count].astype(np.float32),
         poses=np.concatenate([np.zeros((count, 0)), *(p[:count] for p in tracked.values())], axis=1, dtype=np.float32),
     )
 

@@ -20,6 +20,7 @@ from tasks import parts
 from tasks.catalogue import load_task
 from tasks.noise import MAX_LATENCY, START, episode_noise, finger_speed, latency, toward
 from tasks.proprioception import canonical_state as canonical_state
+from tasks.targets import TARGET, grasped
 from tasks.task import Task
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ class TaskEnv:
             "table": np.asarray(state.table)[ids],
             "positions": self.engine.positions()[ids],
             **{f"object/{name}": np.asarray(pose)[ids] for name, pose in state.poses.items()},
+            **({} if self.task.target in state.poses else {TARGET: grasped(self.task, state)[ids]}),
         }
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from datagen.generate import GenerateConfig, generate
 from datagen.progress import silent
 from datagen.rlds_reader import open_dataset
 from datagen.schema import ANNOTATIONS
+from policies.loading import load_policy
 from sim.annotations import AnnotatedRenderer
 from sim.instances import FIRST_OBJECT, bounding_box, instance_names
 from sim.renderer import Renderer
@@ -128,3 +129,23 @@ def test_a_dataset_with_annotations_has_the_same_frames(tmp_path):
     assert full.path.joinpath("demomill.json").read_text().count("instances") == 1
     assert datasets[1].description["instances"] == instance_names(load_task("lift_cube").scene)
     assert "annotations" not in datasets[0].description
+
+
+def test_of_a_door_the_point_is_its_handle(tmp_path):
+    config = GenerateConfig(
+        task="open_door", out=tmp_path, episodes=2, seed=1, image_size=64, workers=0, unit_episodes=8, threads=1,
+        annotations=("points", "boxes", "object_poses"),
+    )  # fmt: skip
+    policy = load_policy("expert:open_door", task="open_door")
+    for episode in open_dataset(generate(config, policy=policy, progress=silent).path).episodes("train"):
+        target, tcp = (episode.steps[f"observation/image_point/{name}"] for name in ("target", "tcp"))
+        doors = [name for name in episode.steps if name.startswith("observation/image_box/") and "door" in name]
+        present = [episode.steps[name] for name in doors if (episode.steps[name] > 0).any()]
+        assert len(doors) > len(present) == 1  # A scene has several doors, of which an episode has one.
+        box = present[0][0]
+        assert ((64 * target[0] > box[:2] - 1.5) & (64 * target[0] < box[2:] + 1.5)).all()
+        # The hand takes the handle and moves with it.
+        gap = np.linalg.norm(target - tcp, axis=1)
+        assert gap[0] > 0.15
+        assert gap[-1] < 0.06
+        assert np.linalg.norm(target[-1] - target[0]) > 0.05

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.hosts.states import PARTS, grasped, measured_draw, not_finite, renamed, stacked, with_absent, without_others
+from bench.hosts.states import PARTS, measured_draw, not_finite, renamed, stacked, with_absent, without_others
 from bench.hosts.world import World
 from bench.variation import Changes, drawn_changes
 from sim.conventions import CANONICAL
@@ -19,6 +19,7 @@ from sim.state import State
 from tasks.noise import START
 from tasks.proprioception import canonical_state
 from tasks.randomization import Knob
+from tasks.targets import grasped
 from tasks.task import Task
 
 CAMERAS = ("image",)

@@ -13,8 +13,6 @@ from bench.hosts.others import OTHERS
 from sim.fixtures import SHAPES
 from sim.scene import Value
 from sim.state import State
-from tasks import doors
-from tasks.task import Task
 
 PARTS = ("poses", "twists", "half_sizes", "shapes", "present")
 """Fields of State that hold something by object."""
@@ -47,13 +45,6 @@ def with_absent(state: State) -> State:
         shapes={**state.shapes, **{other.name: np.array([SHAPES.index(other.shape)]) for other in absent}},
         present={**state.present, **{other.name: np.array([other not in absent]) for other in OTHERS}},
     )
-
-
-def grasped(task: Task, state: State) -> NDArray[np.float64]:
-    """Return where the task's target is grasped, (n, 3), m, base frame: an object's centre, a fixture's handle."""
-    if task.target in state.poses:
-        return np.asarray(state.poses[task.target])[:, :3]
-    return np.asarray(doors.handle(state))
 
 
 def without_others(state: State) -> State:
