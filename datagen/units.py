@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ class StateEpisode:
     # Poses of the objects (T, 7 k): position in m, quaternion wxyz, base frame, one after the other.
     poses: NDArray[np.float32]
     # Where a target that is no object, but part of a fixture, is grasped (T, 3), m, base frame; else (T, 0).
-    target: NDArray[np.float32]
+    target: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     @property
     def start(self) -> list[float]:
