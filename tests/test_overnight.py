@@ -95,11 +95,13 @@ def test_a_wrong_task_is_refused_before_anything_is_written(tmp_path, calls):
 
 JOBS = {
     "ablation.toml": StudyConfig,
+    "catalogue.toml": GenerateConfig,
     "demonstrations.toml": GenerateConfig,
     "finetune.toml": FinetuneConfig,
     "lift.toml": OvernightConfig,
     "quickstart.toml": OvernightConfig,
     "vla.toml": TrainVlaConfig,
+    "vla_catalogue.toml": TrainVlaConfig,
 }
 
 
