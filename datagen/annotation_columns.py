@@ -12,7 +12,7 @@ from datagen.rlds_writer import Column
 from datagen.schema import POINTS, point_key
 from datagen.units import StateEpisode
 from sim.fixtures import fixture_pose
-from sim.instances import FIRST_OBJECT, Annotations, bounding_box, instance_names
+from sim.instances import Annotations, bounding_box, instance_names, things
 from sim.rotations import canonical_sign, wxyz_to_xyzw
 from sim.scene import Scene
 
@@ -36,10 +36,8 @@ def places(episode: StateEpisode, target: str) -> NDArray[np.float64]:
 
     The target is the centre of the object so called, or where the part of a fixture that it is is grasped.
     """
-    known = target in episode.objects
-    k = 7 * episode.objects.index(target) if known else 0
-    pair = [episode.poses[:, k : k + 3] if known else episode.target, episode.states[:, :3]]
-    found: NDArray[np.float64] = np.stack(pair, axis=1).astype(np.float64)
+    where = episode.pose(target)[:, :3] if target in episode.objects else episode.target
+    found: NDArray[np.float64] = np.stack([where, episode.states[:, :3]], axis=1).astype(np.float64)
     return found
 
 
@@ -50,8 +48,7 @@ def pose_columns(episode: StateEpisode, scene: Scene) -> dict[str, Column]:
         fixture.name: np.tile(fixture_pose(fixture.name, values), (len(episode.poses), 1)) for fixture in scene.fixtures
     }
     for item in scene.objects:
-        k = 7 * episode.objects.index(item.name)
-        poses[item.name] = episode.poses[:, k : k + 7]
+        poses[item.name] = episode.pose(item.name)
     columns: dict[str, Column] = {}
     for name, pose in poses.items():
         quaternion = np.asarray(canonical_sign(wxyz_to_xyzw(pose[:, 3:])), np.float32)
@@ -69,7 +66,7 @@ class AnnotationColumns:
     ) -> None:
         """Begin with no frame; `points` (T, 2, 3) are the `places` of the episode."""
         self._camera, self._annotations, self._places = camera, annotations, points
-        self._objects = {name: number for name, number in instance_names(scene).items() if number >= FIRST_OBJECT}
+        self._objects = things(instance_names(scene))
         self._depth: list[bytes] = []
         self._segmentation: list[bytes] = []
         self._points: list[NDArray[np.float64]] = []

@@ -25,7 +25,7 @@ from datagen.rlds_writer import ShardRecord
 from datagen.schema import rlds_features
 from sim import conventions
 from sim.files import write_json
-from sim.instances import FIRST_OBJECT
+from sim.instances import things
 
 FORMAT = 1
 """Version of the layout of demomill.json."""
@@ -60,7 +60,7 @@ class Description:
             image_size=self.image_size,
             cameras=self.cameras,
             annotations=self.annotations,
-            objects=tuple(name for name, number in self.instances.items() if number >= FIRST_OBJECT),
+            objects=tuple(things(self.instances)),
         )
 
     def to_json(self) -> dict[str, Any]:

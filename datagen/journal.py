@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from datagen.rlds_writer import ShardRecord
 from datagen.unit_files import is_sound
 from sim.errors import UserError
 from sim.files import read_json, sha256, write_json
+from sim.locks import hold
 
 JOB_FILE = "job.json"
 WORK = "work"
@@ -85,13 +85,7 @@ def opened(place: Place, job: Mapping[str, Any]) -> Iterator[Journal]:
     journal.work.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(journal.work / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"Another process is generating in {place.growing} right now. Wait until it has finished, stop it, or "
-                "choose another folder with --out."
-            ) from error
+        hold(descriptor, place.growing, doing="generating")
         path = journal.work / JOB_FILE
         if path.exists():
             # A job of an earlier version does not say what draws.

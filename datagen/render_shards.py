@@ -21,7 +21,7 @@ from datagen.unit_files import load_episodes
 from datagen.units import Rejected, StateEpisode
 from sim.engine import Values
 from sim.files import write_json
-from sim.instances import FIRST_OBJECT, instance_names
+from sim.instances import instance_names, things
 from sim.scene import Scene, Value
 from sim.streams import frame_seed
 from tasks.catalogue import load_task
@@ -63,8 +63,7 @@ class RenderSettings:
 
     def leaves(self) -> tuple[Leaf, ...]:
         """Return the features of the dataset."""
-        names = instance_names(load_task(self.task).scene)
-        objects = tuple(name for name, number in names.items() if number >= FIRST_OBJECT)
+        objects = tuple(things(instance_names(load_task(self.task).scene)))
         return rlds_features(
             image_size=self.image_size, cameras=self.cameras, annotations=self.annotations, objects=objects
         )

@@ -58,10 +58,15 @@ class StateEpisode:
     # Where a target that is no object, but part of a fixture, is grasped (T, 3), m, base frame; else (T, 0).
     target: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
+    def pose(self, name: str) -> NDArray[np.float32]:
+        """Return the pose of the object called `name`, (T, 7): position in m, quaternion wxyz, base frame."""
+        k = 7 * self.objects.index(name)
+        return self.poses[:, k : k + 7]
+
     @property
     def start(self) -> list[float]:
         """Where the episode begins: positions of the objects and of the TCP, x, y, z each, m."""
-        objects = [self.poses[0, 7 * k : 7 * k + 3] for k in range(len(self.objects))]
+        objects = [self.pose(name)[0, :3] for name in self.objects]
         return [round(float(x), 6) for x in np.concatenate([*objects, self.states[0, :3]])]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,11 @@ def instance_names(scene: Scene) -> dict[str, int]:
     names = [*(item.name for item in scene.objects), *(fixture.name for fixture in scene.fixtures)]
     numbered = {name: FIRST_OBJECT + k for k, name in enumerate(names)}
     return {"background": BACKGROUND, "robot": ROBOT, "table": TABLE, **numbered}
+
+
+def things(numbers: Mapping[str, int]) -> dict[str, int]:
+    """Return those of the instances that are objects or fixtures, and their numbers."""
+    return {name: number for name, number in numbers.items() if number >= FIRST_OBJECT}
 
 
 def bounding_box(instances: NDArray[np.uint8], instance: int) -> NDArray[np.int32]:

@@ -15,6 +15,17 @@ UNKNOWN = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP)
 """What file systems answer that cannot lock a folder (NFS, some clusters'): there nothing is watched over."""
 
 
+def hold(descriptor: int, folder: Path, *, doing: str) -> None:
+    """Lock an open file that stands for `folder`; refuse one that another process holds, `doing` the same there."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(
+            f"Another process is {doing} in {folder} right now. Wait until it has finished, stop it, or choose another "
+            "folder with --out."
+        ) from error
+
+
 @contextmanager
 def alone_in(folder: Path, *, doing: str) -> Iterator[None]:
     """Make `folder` and hold it; refuse one that another process holds, `doing` ("training") the same there.
@@ -27,12 +38,7 @@ def alone_in(folder: Path, *, doing: str) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"Another process is {doing} in {folder} right now. Wait until it has finished, stop it, or choose "
-                "another folder (out)."
-            ) from error
+            hold(descriptor, folder, doing=doing)
         except OSError as error:
             if error.errno not in UNKNOWN:
                 raise
