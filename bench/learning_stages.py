@@ -42,6 +42,8 @@ def vla_config(night: Night) -> TrainVlaConfig:
         preset=stage.preset,
         steps=stage.steps,
         minutes=stage.minutes,
+        head=stage.head,
+        wrist_size=stage.wrist_size,
         seed=stage.seed,
     )
 

@@ -12,6 +12,7 @@ from bench.ahead import check_ahead
 from bench.isolation import isolated
 from bench.night import Night, NightResult
 from bench.stages import STAGES
+from policies.vla.kinds import HeadKind
 from sim.errors import UserError
 from sim.files import digest_json, read_json, read_record, write_json
 from tasks.catalogue import load_task
@@ -47,6 +48,8 @@ class SyntheticStage:
     perturb_share: float = 0.6
     perturb_std: float = 0.5
     hold: int | None = None
+    # "wrist_image" beside "image" where the VLA reads the wrist camera (vla.wrist_size).
+    cameras: tuple[str, ...] = ("image",)
     annotations: tuple[str, ...] = ()
     shard_episodes: int = 20
     workers: int | None = None
@@ -76,6 +79,9 @@ class VlaStage:
     preset: str = "cpu_minutes"
     steps: int | None = 2600
     minutes: float | None = None
+    # What makes the actions, and the width of the wrist camera's frames; unset keeps the preset's.
+    head: HeadKind | None = None
+    wrist_size: int | None = None
     seed: int = 0
     # Actions of a chunk that are executed before the policy looks again.
     execute: int = 4
@@ -179,7 +185,8 @@ def _settings(config: OvernightConfig) -> dict[str, Any]:
     del settings["synthetic"]["workers"]
     del settings["bench"]["workers"]
     settings["bench"]["hosts"] = list(config.bench.hosts)
-    settings["synthetic"]["annotations"] = list(config.synthetic.annotations)
+    for name in ("cameras", "annotations"):
+        settings["synthetic"][name] = list(getattr(config.synthetic, name))
     settings["task_digest"] = load_task(config.task).digest()
     return settings
 

@@ -94,6 +94,7 @@ def stand_in_config(night: Night) -> WriteConfig:
         out=night.out / "data",
         name="stand_in",
         episodes=stage.episodes,
+        cameras=night.config.synthetic.cameras,
         origin={"host": host, "host_task": host_task, "seed": stage.seed, "hold": night.config.synthetic.hold},
     )
 
@@ -115,7 +116,7 @@ def _host_episodes(night: Night, policy: Policy, host: str, host_task: str, *, s
     from sim.rollouts import RolloutOptions, rollout
 
     env: Env = make_host(host, host_task, task=night.task, stop_lifted=night.config.synthetic.hold or night.task.hold)
-    options = RolloutOptions(cameras=("image",))
+    options = RolloutOptions(cameras=night.config.synthetic.cameras)
     try:
         for first in range(0, min(EPISODES_PER_SEED, 100 * night.config.stand_in.episodes), BATCH):
             seeds = [episode_seed("train", seed, first + i) for i in range(BATCH)]

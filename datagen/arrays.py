@@ -40,6 +40,9 @@ class Batch:
     points: NDArray[np.float32]
     # (B,) number in `LoadedMixture.phrasings` of the sentences that mean the same.
     phrasing: NDArray[np.int64]
+    # (B, w, w, 3) frames of the wrist camera, and (B, 2, 2) the points in them; w = 0 and NaN where none are read.
+    wrist: NDArray[np.uint8]
+    wrist_points: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Arrays:
     keyframe: NDArray[np.float32]
     points: NDArray[np.float32]
     phrasing: NDArray[np.int64]
+    wrist: NDArray[np.uint8]
+    wrist_points: NDArray[np.float32]
 
     def batch(self, rows: NDArray[np.int64], *, chunk: int, lag: NDArray[np.int64] | None = None) -> Batch:
         """Return the samples that begin at `rows` (B,), with frames `lag` (B,) steps older where there are such."""
@@ -73,11 +78,13 @@ class Arrays:
             keyframe=self.keyframe[rows],
             points=self.points[shown],
             phrasing=self.phrasing[rows],
+            wrist=self.wrist[shown],
+            wrist_points=self.wrist_points[shown],
         )
 
 
-def empty(steps: int, size: int) -> Arrays:
-    """Return room for so many steps with frames of `size` pixels."""
+def empty(steps: int, size: int, wrist_size: int = 0) -> Arrays:
+    """Return room for so many steps with frames of `size` pixels, and of the wrist camera of `wrist_size`."""
     return Arrays(
         image=np.empty((steps, size, size, 3), np.uint8),
         state=np.empty((steps, STATE), np.float32),
@@ -88,6 +95,8 @@ def empty(steps: int, size: int) -> Arrays:
         keyframe=np.empty((steps, POSITION), np.float32),
         points=np.empty((steps, len(POINTS), 2), np.float32),
         phrasing=np.empty(steps, np.int64),
+        wrist=np.empty((steps, wrist_size, wrist_size, 3), np.uint8),
+        wrist_points=np.full((steps, len(POINTS), 2), np.nan, np.float32),
     )
 
 

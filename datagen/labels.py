@@ -9,9 +9,9 @@ from datagen.rlds_reader import StoredEpisode
 from datagen.schema import POINTS, point_key
 
 
-def points(episode: StoredEpisode) -> NDArray[np.float32]:
-    """Return the annotated points (T, 2, 2) of an episode; NaN where there are none or where they lie off the frame."""
-    columns = [episode.steps.get(point_key("image", name)) for name in POINTS]
+def points(episode: StoredEpisode, camera: str = "image") -> NDArray[np.float32]:
+    """Return the annotated points (T, 2, 2) in the frames of a camera; NaN where there are none or they lie outside."""
+    columns = [episode.steps.get(point_key(camera, name)) for name in POINTS]
     if any(column is None for column in columns):
         return np.full((episode.length, len(POINTS), 2), np.nan, np.float32)
     stored = np.stack([np.asarray(column, np.float32) for column in columns], axis=1)

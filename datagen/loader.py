@@ -21,6 +21,9 @@ from datagen.rlds_reader import StoredEpisode
 from sim.conventions import Convention
 from sim.errors import UserError, unknown
 
+WRIST = "wrist_image"
+"""Name of the wrist camera in datasets."""
+
 Progress = Callable[[int, int], None]
 """Called with the number of frames that are loaded and the number of all."""
 
@@ -62,6 +65,8 @@ class LoadOptions:
 
     # Width and height of frames in memory, pixels.
     image_size: int
+    # The same of the wrist camera's; 0 leaves them out.
+    wrist_size: int = 0
     # Actions per sample.
     chunk: int = 8
     # Name of the split that validates.
@@ -110,11 +115,14 @@ def load_mixture(config: MixConfig, options: LoadOptions, *, progress: Progress 
 
 def check_memory(steps: int, options: LoadOptions) -> None:
     """Refuse frames that would take more memory than the budget."""
-    need = steps * options.image_size**2 * 3 / 1e9
+    need = steps * (options.image_size**2 + options.wrist_size**2) * 3 / 1e9
     if need > options.memory_gb:
+        sizes = f"{options.image_size} x {options.image_size} pixels"
+        if options.wrist_size:
+            sizes += f", and as many of {options.wrist_size} x {options.wrist_size}"
         raise UserError(
-            f"{steps:,} frames of {options.image_size} x {options.image_size} pixels need {need:.2f} GB of memory, and "
-            f"memory_gb allows {options.memory_gb:g}. Raise memory_gb, use fewer episodes (episodes = N beside a "
+            f"{steps:,} frames of {sizes} need {need:.2f} GB of memory, and memory_gb allows {options.memory_gb:g}. "
+            "Raise memory_gb, use fewer episodes (episodes = N beside a "
             "source), or choose a preset with a smaller image."
         )
 
@@ -130,7 +138,7 @@ class _Reader:
 
     def read(self, source: Source, stream: Stream, split: str) -> Arrays:
         """Return all steps of one source and split."""
-        arrays = empty(stream.steps, self.options.image_size)
+        arrays = empty(stream.steps, self.options.image_size, self.options.wrist_size)
         start = 0
         with ThreadPoolExecutor(self.options.threads) as pool:
             for episode in source.episodes(split):
@@ -144,11 +152,10 @@ class _Reader:
     def _fill(
         self, arrays: Arrays, rows: slice, source: Source, episode: StoredEpisode, pool: ThreadPoolExecutor
     ) -> None:
-        encoded = episode.steps["observation/image"]
-        assert isinstance(encoded, list)
-        small = pool.map(lambda data: downscale(source.frame(data), self.options.image_size), encoded)
-        for row, image in zip(range(rows.start, rows.stop), small, strict=True):
-            arrays.image[row] = image
+        self._decode(arrays.image[rows], "image", source, episode, pool)
+        if self.options.wrist_size:
+            self._decode(arrays.wrist[rows], WRIST, source, episode, pool)
+            arrays.wrist_points[rows] = points(episode, WRIST)
         arrays.state[rows] = _sized(episode, "observation/state", STATE)
         arrays.action[rows] = _sized(episode, "action", ACTION)
         arrays.start[rows], arrays.stop[rows] = rows.start, rows.stop
@@ -157,6 +164,21 @@ class _Reader:
         arrays.phrasing[rows] = self.phrasings.setdefault(others, len(self.phrasings))
         arrays.points[rows] = points(episode)
         arrays.keyframe[rows] = keyframes(arrays.state[rows, :POSITION], arrays.action[rows, -1])
+
+    def _decode(
+        self, room: NDArray[np.uint8], camera: str, source: Source, episode: StoredEpisode, pool: ThreadPoolExecutor
+    ) -> None:
+        """Fill `room` (T, px, px, 3) with the frames of a camera."""
+        encoded = episode.steps.get(f"observation/{camera}")
+        if not isinstance(encoded, list):
+            raise UserError(
+                f"The job reads the wrist camera (wrist_size = {self.options.wrist_size}), and the source "
+                f"{source.name!r} ({source.dataset.path}) stores no frames of it. Generate it with "
+                f'cameras = ["image", "{WRIST}"], or set wrist_size = 0.'
+            )
+        small = pool.map(lambda data: downscale(source.frame(data), room.shape[1]), encoded)
+        for row, image in enumerate(small):
+            room[row] = image
 
     def _number(self, sentence: str) -> int:
         """Return the number of a sentence, a new one where it was never met."""

@@ -18,13 +18,13 @@ from policies.vla.checkpoint import VlaCheckpoint, load_checkpoint
 from policies.vla.feed import Feed
 from policies.vla.grounding import ground, write_grounding
 from policies.vla.learner import Learner
-from policies.vla.model import spatial_softmax
 from policies.vla.normalization import mixture_statistics
 from policies.vla.objective import ground_loss
 from policies.vla.presets import Augment
 from policies.vla.session import _load
 from policies.vla.settings import TrainVlaConfig
 from policies.vla.train import train_vla
+from policies.vla.vision import spatial_softmax
 from sim.conventions import CANONICAL
 from tests.small_data import write_dataset
 

@@ -44,15 +44,15 @@ class Draws:
         return self[name] < share
 
 
-def draw(seed: int, samples: NDArray[np.int64], *, chunk: int) -> Draws:
-    """Return what the samples numbered `samples` (B,) draw under `seed`."""
+def draw(seed: int, samples: NDArray[np.int64], *, chunk: int, stream: str = "sample") -> Draws:
+    """Return what the samples numbered `samples` (B,) draw under `seed` from the stream of that name."""
     uniform = np.empty((len(samples), len(NAMES)), np.float32)
     sizes = (STATE, chunk * ARM, chunk * (ARM + 1))
     normal = np.empty((len(samples), sum(sizes)), np.float32)
     for row, number in enumerate(samples.tolist()):
-        stream = generator(seed, "vla", "sample", number)
-        uniform[row] = stream.random(len(NAMES), dtype=np.float32)
-        normal[row] = stream.standard_normal(sum(sizes), dtype=np.float32)
+        dice = generator(seed, "vla", stream, number)
+        uniform[row] = dice.random(len(NAMES), dtype=np.float32)
+        normal[row] = dice.standard_normal(sum(sizes), dtype=np.float32)
     state, actions, noise = np.split(normal, np.cumsum(sizes)[:-1], axis=1)
     return Draws(uniform, state, actions.reshape(-1, chunk, ARM), noise.reshape(-1, chunk, ARM + 1))
 
@@ -65,11 +65,14 @@ def mirrored(batch: Batch, which: NDArray[np.bool_]) -> Batch:
     def exchanged(values: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.where(which.reshape(-1, *[1] * (values.ndim - 1)), others, values)
 
-    image = batch.image.copy()
-    image[which] = image[which][:, :, ::-1]
+    image, wrist = batch.image.copy(), batch.wrist.copy()
+    for frames in (image, wrist):
+        frames[which] = frames[which][:, :, ::-1]
     return replace(
         batch,
         image=image,
+        wrist=wrist,
+        wrist_points=exchanged(batch.wrist_points, mirror_points(batch.wrist_points)),
         state=exchanged(batch.state, mirror_state(batch.state)),
         actions=exchanged(batch.actions, mirror_actions(batch.actions)),
         keyframe=exchanged(batch.keyframe, batch.keyframe * KEYFRAME_SIGNS),
@@ -108,6 +111,13 @@ def varied_frames(batch: Batch, draws: Draws, augment: Augment) -> tuple[Tensor,
     pixels = jitter(pixels, draws, strength=augment.jitter)
     seen = ((points >= 0) & (points < 1)).all(axis=-1, keepdims=True)
     return pixels, np.where(seen, points, np.float32(np.nan))
+
+
+def varied_wrist(batch: Batch, draws: Draws, augment: Augment) -> tuple[Tensor, NDArray[np.float32]]:
+    """Return the same of the frames of the wrist camera; lengths in pixels are those of the other, as shares of it."""
+    scale = batch.wrist.shape[1] / batch.image.shape[1]
+    smaller = replace(augment, shift=round(augment.shift * scale), blur=augment.blur * scale)
+    return varied_frames(replace(batch, image=batch.wrist, points=batch.wrist_points), draws, smaller)
 
 
 def _moves(draws: Draws, most: int) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.filters import FilterConfig
-from datagen.job import GenerateConfig
+from datagen.job import CAMERAS, GenerateConfig
 from datagen.mixture import MixConfig, SourceConfig
 from policies.vla.settings import TrainVlaConfig
 from sim.errors import UserError
@@ -167,6 +167,7 @@ def _driven_episodes(config: DaggerConfig, number: int, checkpoint: Path, expert
         preset=config.preset,
         appearance="step" if config.appearance == "step" else "episode",
         image_size=size,
+        cameras=tuple(camera for camera in CAMERAS if camera in driver.spec.inputs),
         annotations=config.annotations,
         hold=config.hold,
         filters=FilterConfig(success=False, workspace=()),
@@ -196,6 +197,8 @@ def _training(config: DaggerConfig, number: int, start: Path, datasets: list[Pat
         head=shape.head,
         text_encoder=shape.text_encoder,
         fusion=shape.fusion,
+        finger_motion=shape.finger_motion,
+        wrist_size=shape.wrist_size,
         init=start,
         steps=train.steps,
         minutes=train.minutes,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datagen.arrays import Batch
 from datagen.loader import LoadedMixture, sample_numbers
-from policies.vla.augment import Draws, draw, mirrored, phrased, varied_frames
+from policies.vla.augment import Draws, draw, mirrored, phrased, varied_frames, varied_wrist
 from policies.vla.mirror import mirror_sentence
 from policies.vla.normalization import Statistics
 from policies.vla.objective import targets
@@ -50,14 +50,19 @@ class Feed:
         which = draws.below("mirror", augment.mirror)
         batch = mirrored(batch, which)
         pixels, points = varied_frames(batch, draws, augment)
+        near, wrist_points = None, batch.wrist_points
+        if self.preset.wrist_size:
+            own = draw(self.seed, numbers, chunk=self.data.chunk, stream="wrist")
+            near, wrist_points = varied_wrist(batch, own, augment)
         sentence = batch.instruction
         if augment.paraphrase:
             others = [self.data.phrasings[number] for number in batch.phrasing]
             sentence = phrased(sentence, others, draws, share=augment.paraphrase)
         state = self._state(batch)
         state[:, :STATE] += np.float32(augment.state_noise) * draws.state
-        told = replace(batch, instruction=sentence + len(self.data.instructions) * which, points=points)
-        return self._inputs(told, pixels, state, draws, noise=augment.action_noise)
+        said = sentence + len(self.data.instructions) * which
+        told = replace(batch, instruction=said, points=points, wrist_points=wrist_points)
+        return self._inputs(told, pixels, near, state, draws, noise=augment.action_noise)
 
     def examples(self, count: int) -> Batch:
         """Return at most `count` validation steps early in their episodes, of as many sentences as there are.
@@ -78,14 +83,22 @@ class Feed:
         state = self._state(batch)
         key = int(generator(0, batch.state.tobytes().hex()).integers(2**31))
         draws = draw(key, np.arange(len(state)), chunk=self.data.chunk)
-        return self._inputs(batch, to_pixels(batch.image), state, draws)
+        near = to_pixels(batch.wrist) if self.preset.wrist_size else None
+        return self._inputs(batch, to_pixels(batch.image), near, state, draws)
 
     def _state(self, batch: Batch) -> NDArray[np.float32]:
         """Return what the network reads of the states of a batch."""
         return self.statistics.network_state(batch.state, batch.finger_motion if self.preset.finger_motion else None)
 
     def _inputs(
-        self, batch: Batch, pixels: Tensor, state: NDArray[np.float32], draws: Draws, *, noise: float = 0.0
+        self,
+        batch: Batch,
+        pixels: Tensor,
+        near: Tensor | None,
+        state: NDArray[np.float32],
+        draws: Draws,
+        *,
+        noise: float = 0.0,
     ) -> Inputs:
         wanted = targets(batch, self.statistics)
         if noise:
@@ -97,4 +110,5 @@ class Feed:
             wanted=wanted,
             noise=torch.from_numpy(draws.noise),
             time=torch.from_numpy(draws["time"].copy()),
+            near=near,
         )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from policies.vla.shape import KEYFRAME, ModelConfig
+from policies.vla.shape import ModelConfig
 from policies.vla.text import BUCKETS
 
 READERS = 4
@@ -87,21 +87,35 @@ class Fusion(nn.Module):
         self.sentence = nn.Linear(config.text, width)
         self.state = nn.Linear(state, width)
         self.located = nn.Linear(config.hidden, width)
+        self.near = nn.Linear(config.hidden, width) if config.wrist_size else None
         self.places = nn.Parameter(0.02 * torch.randn(cells * cells, width))
-        self.kinds = nn.Parameter(0.02 * torch.randn(4, width))
+        self.kinds = nn.Parameter(0.02 * torch.randn(5 if config.wrist_size else 4, width))
         self.readers = nn.Parameter(0.02 * torch.randn(READERS, width))
         self.layers = nn.ModuleList(Layer(width, config.attention) for _ in range(config.layers))
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Sequential(nn.Linear(READERS * width, config.hidden), nn.ReLU())
 
-    def forward(self, x: Tensor, points: Tensor, sentence: Sentence, state: Tensor, located: Tensor) -> Tensor:
-        """Return features (B, hidden) of a map (B, channels, cells, cells) and of what goes with it."""
+    def forward(
+        self,
+        x: Tensor,
+        points: Tensor,
+        sentence: Sentence,
+        state: Tensor,
+        located: Tensor,
+        near: Tensor | None = None,
+    ) -> Tensor:
+        """Return features (B, hidden) of a map (B, channels, cells, cells) and of what goes with it.
+
+        `near` (B, hidden) is what the wrist camera sees, for a network that reads it.
+        """
         image = self.image(x.flatten(2).transpose(1, 2)) + self.places
         single = torch.stack([self.keypoints(points), self.state(state), self.located(located)], dim=1) + self.kinds[:3]
+        if self.near is not None:
+            single = torch.cat([single, (self.near(near) + self.kinds[4])[:, None]], dim=1)
         said = self.sentence(sentence.pieces) + self.kinds[3]
         readers = self.readers.expand(len(x), -1, -1)
         tokens = torch.cat([readers, single, said, image], dim=1)
-        always = torch.ones(len(x), READERS + KEYFRAME, dtype=torch.bool, device=x.device)
+        always = torch.ones(len(x), READERS + single.shape[1], dtype=torch.bool, device=x.device)
         there = torch.cat([always, sentence.there, always.new_ones(len(x), image.shape[1])], dim=1)
         for layer in self.layers:
             tokens = layer(tokens, there)

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from policies.vla.checkpoint import VlaCheckpoint
-from policies.vla.model import spatial_softmax
 from policies.vla.pixels import to_pixels
+from policies.vla.vision import spatial_softmax
 from sim.files import write_bytes
 
 FILE = "grounding.png"
@@ -43,15 +43,22 @@ class Grounding:
 
 
 def ground(
-    checkpoint: VlaCheckpoint, images: NDArray[np.uint8], sentences: Sequence[str], states: NDArray[np.float32]
+    checkpoint: VlaCheckpoint,
+    images: NDArray[np.uint8],
+    sentences: Sequence[str],
+    states: NDArray[np.float32],
+    near: NDArray[np.uint8] | None = None,
 ) -> list[Grounding]:
-    """Return the maps of frames (k, px, px, 3) of the network's size under their sentences and states (k, 8)."""
+    """Return the maps of frames (k, px, px, 3) of the network's size under their sentences and states (k, 8).
+
+    `near` are the wrist camera's frames of its size for it, for a network that reads them.
+    """
     model = checkpoint.model
     pixels = to_pixels(images).requires_grad_()
     words = torch.from_numpy(checkpoint.read(sentences))
     resting = np.zeros(len(states), np.float32) if model.config.finger_motion else None
     state = torch.from_numpy(checkpoint.statistics.network_state(np.asarray(states, np.float32), resting))
-    seen = model.perceive(pixels, words, state)
+    seen = model.perceive(pixels, words, state, None if near is None else to_pixels(near))
     decided = sum(_size_of(seen.keyframe[:, axis].sum(), pixels) for axis in range(seen.keyframe.shape[1]))
     assert isinstance(decided, Tensor)
     logits = seen.ground[:, :1].detach()
@@ -88,11 +95,15 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.u
 
 
 def picture(
-    checkpoint: VlaCheckpoint, images: NDArray[np.uint8], sentences: Sequence[str], states: NDArray[np.float32]
+    checkpoint: VlaCheckpoint,
+    images: NDArray[np.uint8],
+    sentences: Sequence[str],
+    states: NDArray[np.float32],
+    near: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
     """Return one row per frame: it, where its sentence is found, what decides the answer, and where a blank one is."""
-    told = ground(checkpoint, images, sentences, states)
-    blank = ground(checkpoint, images, [""] * len(images), states)
+    told = ground(checkpoint, images, sentences, states, near)
+    blank = ground(checkpoint, images, [""] * len(images), states, near)
     rows = []
     for image, own, other in zip(images, told, blank, strict=True):
         parts = [image, *(overlay(image, heat) for heat in (own.target, own.gradient, other.target))]
@@ -121,10 +132,11 @@ def write_grounding(
     images: NDArray[np.uint8],
     sentences: Sequence[str],
     states: NDArray[np.float32],
+    near: NDArray[np.uint8] | None = None,
 ) -> Path:
     """Write the picture of these frames beside the weights and return its path."""
     import imageio.v3 as imageio
 
-    data = imageio.imwrite("<bytes>", picture(checkpoint, images, sentences, states), extension=".png")
+    data = imageio.imwrite("<bytes>", picture(checkpoint, images, sentences, states, near), extension=".png")
     write_bytes(folder / FILE, data)
     return folder / FILE

@@ -65,7 +65,7 @@ class Learner:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        told = sum((counts_of(inputs.wanted).tensor() for inputs in passes), torch.zeros(3, dtype=torch.float64))
+        told = sum((counts_of(inputs.wanted).tensor() for inputs in passes), torch.zeros(4, dtype=torch.float64))
         counts = Counts(*self.ranks.add(told).tolist())
         self.optimizer.zero_grad()
         total = torch.zeros(5, dtype=torch.float64)
@@ -85,7 +85,7 @@ class Learner:
     def _terms(self, inputs: Inputs, counts: Counts) -> dict[str, Tensor]:
         """Return the loss and its terms, this pass's part of them."""
         with arithmetic(self.preset.precision, device=self.device):
-            seen = self.perceive(inputs.pixels, inputs.words, inputs.state)
+            seen = self.perceive(inputs.pixels, inputs.words, inputs.state, inputs.near)
             terms = loss_terms(self.model, seen, inputs, counts)
         return {"loss": total_loss(terms, self.weights), **terms}
 

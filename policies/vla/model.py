@@ -12,39 +12,14 @@ from policies.vla.fusion import Fusion, Pieces, Sentence, Words
 from policies.vla.heads import as_head, new_head
 from policies.vla.kinds import FUSIONS, TEXTS
 from policies.vla.shape import KEYFRAME, PLACES, ModelConfig, Prediction, Seen, state_size
+from policies.vla.vision import GROUPS, SHARPNESS, Block, Wrist, WristSeen, spatial_softmax
 from sim.errors import unknown
-
-GROUPS = 8
 
 NEAR = 4.0
 """Factor under which the head also sees the way to the keyframe, cut by tanh: the last centimetres decide a grasp."""
 
 SPREAD = 3.0
 """Factor on the places of the points, which makes them about as large as the normalized state."""
-
-SHARPNESS = 4.0
-"""Factor on the keypoints' logits at the start: flat maps would all have the same expected place."""
-
-
-class Block(nn.Module):
-    """A residual block of two 3 x 3 convolutions with group normalization, modulated by the sentence (FiLM)."""
-
-    def __init__(self, inputs: int, outputs: int, *, stride: int, text: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm1 = nn.GroupNorm(GROUPS, outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.norm2 = nn.GroupNorm(GROUPS, outputs)
-        self.film = nn.Linear(text, 2 * outputs)
-        same = inputs == outputs and stride == 1
-        self.skip = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-
-    def forward(self, x: Tensor, sentence: Tensor) -> Tensor:
-        """Return the next map (B, outputs, h / stride, w / stride)."""
-        y = functional.relu(self.norm1(self.conv1(x)), inplace=True)
-        scale, shift = self.film(sentence)[:, :, None, None].chunk(2, dim=1)
-        y = torch.addcmul(shift, self.norm2(self.conv2(y)), 1 + scale)
-        return functional.relu(y + self.skip(x), inplace=True)
 
 
 class VlaModel(nn.Module):
@@ -73,13 +48,14 @@ class VlaModel(nn.Module):
         self.place = nn.Linear(config.hidden, KEYFRAME)
         self.register_buffer("tcp_scale", torch.ones(KEYFRAME))
         self.head = new_head(config, config.hidden + 2 * KEYFRAME + state_size(config))
-        for block in self.blocks:
-            nn.init.zeros_(block.film.weight)  # type: ignore[union-attr, arg-type]
-            nn.init.zeros_(block.film.bias)  # type: ignore[union-attr, arg-type]
+        self.wrist = Wrist(config) if config.wrist_size else None
+        for block in (*self.blocks, *(self.wrist.blocks if self.wrist is not None else ())):
+            nn.init.zeros_(block.film.weight)
+            nn.init.zeros_(block.film.bias)
 
     def _add_joining(self, config: ModelConfig) -> None:
         """Add what joins image, sentence and state."""
-        hidden, pooled = config.hidden, config.fusion == "pooled"
+        hidden, pooled, cameras = config.hidden, config.fusion == "pooled", 2 if config.wrist_size else 1
         if pooled:
             self.pool = nn.Conv2d(config.channels[-1], config.pooled, 1)
             self.see = nn.Sequential(
@@ -88,43 +64,61 @@ class VlaModel(nn.Module):
             self.feel = nn.Sequential(nn.Linear(config.text + state_size(config), config.text), nn.ReLU())
         # From where things are seen, and where the hand is, to where they are: a few numbers that decide much.
         self.locate = nn.Sequential(
-            nn.Linear(2 * PLACES + state_size(config), hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+            nn.Linear(2 * PLACES * cameras + state_size(config), hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
         )
         if pooled:
-            self.trunk = nn.Sequential(nn.Linear(2 * hidden + config.text, hidden), nn.ReLU())
+            self.trunk = nn.Sequential(nn.Linear((1 + cameras) * hidden + config.text, hidden), nn.ReLU())
         else:
             self.fusion = Fusion(config, cells=_cells(config), state=state_size(config))
 
-    def perceive(self, pixels: Tensor, words: Tensor, state: Tensor) -> Seen:
-        """Return what it makes of pixels (B, 3, px, px) in [-1, 1], words (B, L) and normalized state (B, 8 or 9)."""
+    def perceive(self, pixels: Tensor, words: Tensor, state: Tensor, near: Tensor | None = None) -> Seen:
+        """Return what it makes of pixels (B, 3, px, px) in [-1, 1], words (B, L) and normalized state (B, 8 or 9).
+
+        `near` are the pixels (B, 3, wrist_size, wrist_size) of the wrist camera, for a network that reads them.
+        """
         sentence = self.words.read(words)
+        close = None if self.wrist is None else self.wrist(near, sentence.whole)
         x = functional.relu(self.stem_norm(self.stem(pixels)), inplace=True)
         points, ground = torch.empty(0), torch.empty(0)
         for number, block in enumerate(self.blocks):
             x = block(x, sentence.whole)
             if number == self.config.keypoint_block:
                 points, ground = spatial_softmax(self.find(x) * self.sharpness), self.ground(x)
-        hidden = self._joined(x, points, ground, sentence, state)
+        hidden = self._joined(x, points, ground, sentence, state, close)
         keyframe = self.place(hidden) - state[:, :KEYFRAME] * self.tcp_scale
-        near = torch.tanh(NEAR * keyframe)
-        return Seen(torch.cat([hidden, keyframe, near, state], dim=1), keyframe, ground)
+        last = torch.tanh(NEAR * keyframe)
+        context = torch.cat([hidden, keyframe, last, state], dim=1)
+        return Seen(context, keyframe, ground, torch.empty(0) if close is None else close.ground)
 
-    def _joined(self, x: Tensor, points: Tensor, ground: Tensor, sentence: Sentence, state: Tensor) -> Tensor:
-        """Return features (B, hidden) of image, sentence and state."""
+    def _joined(
+        self, x: Tensor, points: Tensor, ground: Tensor, sentence: Sentence, state: Tensor, close: WristSeen | None
+    ) -> Tensor:
+        """Return features (B, hidden) of images, sentence and state."""
+        places = [SPREAD * spatial_softmax(ground), *([] if close is None else [SPREAD * close.places])]
+        located = self.locate(torch.cat([*places, state], dim=1))
+        near = [] if close is None else [close.features]
         if self.config.fusion == "pooled":
             coarse = functional.adaptive_avg_pool2d(self.pool(x), 4).flatten(1)
             seen = self.see(torch.cat([points, coarse], dim=1))
             felt = self.feel(torch.cat([sentence.whole, state], dim=1))
-        located = self.locate(torch.cat([SPREAD * spatial_softmax(ground), state], dim=1))
-        if self.config.fusion == "pooled":
-            hidden: Tensor = self.trunk(torch.cat([seen, felt, located], dim=1))
+            hidden: Tensor = self.trunk(torch.cat([seen, felt, located, *near], dim=1))
             return hidden
-        joined: Tensor = self.fusion(x, points, sentence, state, located)
+        joined: Tensor = self.fusion(x, points, sentence, state, located, *near)
         return joined
 
-    def forward(self, pixels: Tensor, words: Tensor, state: Tensor, noise: Tensor | None = None) -> Prediction:
+    def forward(
+        self,
+        pixels: Tensor,
+        words: Tensor,
+        state: Tensor,
+        noise: Tensor | None = None,
+        near: Tensor | None = None,
+    ) -> Prediction:
         """Return what it says; arguments as in `perceive`, and `noise` (B, H, 7) as in `Head.decode`."""
-        seen = self.perceive(pixels, words, state)
+        seen = self.perceive(pixels, words, state, near)
         arm, gripper = as_head(self.head).decode(seen.context, noise)
         return Prediction(arm, gripper, seen.keyframe, seen.ground)
 
@@ -145,15 +139,6 @@ def _cells(config: ModelConfig) -> int:
     for stride in config.strides:
         size = math.ceil(size / stride)
     return size
-
-
-def spatial_softmax(logits: Tensor) -> Tensor:
-    """Return the expected place (B, 2 K), x then y in [-1, 1], of each of K maps (B, K, h, w) (Finn et al. 2016)."""
-    height, width = logits.shape[-2:]
-    weight = functional.softmax(logits.flatten(2), dim=-1).view_as(logits)
-    x = (weight.sum(dim=-2) * torch.linspace(-1, 1, width, device=logits.device)).sum(dim=-1)
-    y = (weight.sum(dim=-1) * torch.linspace(-1, 1, height, device=logits.device)).sum(dim=-1)
-    return torch.cat([x, y], dim=1)
 
 
 def new_model(config: ModelConfig, *, seed: int) -> VlaModel:

@@ -12,9 +12,10 @@ from torch.nn import functional
 from datagen.arrays import Batch
 from policies.vla.heads import as_head
 from policies.vla.kinds import HeadKind
-from policies.vla.model import VlaModel, spatial_softmax
+from policies.vla.model import VlaModel
 from policies.vla.normalization import KEYFRAME_UNIT, Statistics
 from policies.vla.shape import ARM, Inputs, Prediction, Seen, Targets
+from policies.vla.vision import spatial_softmax
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def targets(batch: Batch, statistics: Statistics) -> Targets:
         mask=torch.from_numpy(batch.mask.astype(np.float32)),
         keyframe=torch.from_numpy(batch.keyframe / np.float32(KEYFRAME_UNIT)),
         points=torch.from_numpy(batch.points),
+        wrist_points=torch.from_numpy(batch.wrist_points),
     )
 
 
@@ -51,20 +53,21 @@ def weights_of(head: HeadKind) -> Weights:
 class Counts:
     """What sums of losses are divided by: those of a whole step, of which a process or a pass sees a part."""
 
-    # Actions that count, samples, and annotated points that are known.
+    # Actions that count, samples, and annotated points that are known, in the frame and in the wrist camera's.
     actions: float
     samples: float
     points: float
+    wrist_points: float
 
     def tensor(self) -> Tensor:
-        """Return them as (3,), to be summed."""
-        return torch.tensor([self.actions, self.samples, self.points], dtype=torch.float64)
+        """Return them as (4,), to be summed."""
+        return torch.tensor([self.actions, self.samples, self.points, self.wrist_points], dtype=torch.float64)
 
 
 def counts_of(wanted: Targets) -> Counts:
     """Return what a batch counts."""
-    known = torch.isfinite(wanted.points).all(dim=-1).sum()
-    return Counts(float(wanted.mask.sum()), float(len(wanted.mask)), float(known))
+    known = [float(torch.isfinite(points).all(dim=-1).sum()) for points in (wanted.points, wanted.wrist_points)]
+    return Counts(float(wanted.mask.sum()), float(len(wanted.mask)), *known)
 
 
 def loss_terms(model: VlaModel, seen: Seen, inputs: Inputs, counts: Counts) -> dict[str, Tensor]:
@@ -75,11 +78,14 @@ def loss_terms(model: VlaModel, seen: Seen, inputs: Inputs, counts: Counts) -> d
     losses = as_head(model.head).losses(seen.context, inputs)
     wanted = inputs.wanted
     keyframe = functional.smooth_l1_loss(seen.keyframe, wanted.keyframe)
+    ground = ground_loss(seen.ground, wanted.points, total=counts.points)
+    if model.config.wrist_size:
+        ground = ground + ground_loss(seen.wrist_ground, wanted.wrist_points, total=counts.wrist_points)
     return {
         "arm": losses.arm / counts.actions,
         "gripper": losses.gripper / counts.actions,
         "keyframe": keyframe * (len(wanted.keyframe) / counts.samples),
-        "ground": ground_loss(seen.ground, wanted.points, total=counts.points),
+        "ground": ground,
     }
 
 

@@ -45,13 +45,13 @@ class VlaPolicy:
 
         `dtype` is the arithmetic: "fp32", "bf16" or "int8" (policies/vla/precision.py).
         """
-        chunk = checkpoint.model.config.chunk
+        chunk, self._wrist_size = checkpoint.model.config.chunk, checkpoint.model.config.wrist_size
         if not 1 <= execute <= chunk:
             raise UserError(f"execute = {execute} is not allowed. Allowed: 1 to {chunk}, the actions of a chunk.")
         self.spec = PolicySpec(
             name=name,
             convention=checkpoint.convention,
-            inputs=frozenset({"image", "state", "instruction"}),
+            inputs=frozenset({"image", "state", "instruction", *(["wrist_image"] if self._wrist_size else [])}),
             chunk=chunk,
             execute=execute,
             digest=checkpoint.digest,
@@ -71,6 +71,9 @@ class VlaPolicy:
     def act(self, observation: Observation) -> NDArray[np.float64]:
         """Return chunks (k, chunk, 7) of canonical actions within their limits; the gripper is 0 or 1."""
         images = downscale(observation.render("image"), self.checkpoint.model.config.image_size)
+        near = None
+        if self._wrist_size:
+            near = downscale(observation.render("wrist_image"), self._wrist_size)
         sentences = observation.instructions
         if self.instruction is not None:
             sentences = (self.instruction,) * len(sentences)
@@ -80,12 +83,20 @@ class VlaPolicy:
         normalized = self.checkpoint.statistics.network_state(state, motion)
         noise = self._noise(state, sentences)
         parts = [slice(k, k + size) for k in range(0, count, size)]
-        chunks = [self._pass(images[k], sentences[k], normalized[k], noise[k]) for k in parts]
+        chunks = [
+            self._pass(images[k], sentences[k], normalized[k], noise[k], None if near is None else near[k])
+            for k in parts
+        ]
         return np.concatenate(chunks)
 
     @torch.inference_mode()
     def _pass(
-        self, images: Images, sentences: Sequence[str], state: NDArray[np.float32], noise: NDArray[np.float32]
+        self,
+        images: Images,
+        sentences: Sequence[str],
+        state: NDArray[np.float32],
+        noise: NDArray[np.float32],
+        near: Images | None,
     ) -> NDArray[np.float64]:
         """Return the chunks of as many worlds as a pass holds, of normalized states; missing rows repeat the first."""
         count = len(images)
@@ -97,6 +108,7 @@ class VlaPolicy:
                 torch.from_numpy(words[rows]),
                 torch.from_numpy(state[rows]),
                 torch.from_numpy(noise[rows]),
+                None if near is None else to_pixels(near[rows]),
             )
         arm = self.checkpoint.statistics.restore_arm(said.arm.float().numpy()[:count])
         gripper = (said.gripper.float().numpy()[:count] > 0).astype(np.float64)

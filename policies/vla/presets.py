@@ -71,6 +71,8 @@ class Preset:
     layers: int = 2
     # Whether the state also says how the fingers moved; see policies/vla/shape.py.
     finger_motion: bool = True
+    # Frames of the wrist camera that the network reads too, pixels; 0: none.
+    wrist_size: int = 0
     # Passes that a batch is cut into: memory falls, the step stays the same.
     accumulate: int = 1
     # Arithmetic of training: "fp32", or "bf16" for convolutions and linear layers.

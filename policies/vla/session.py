@@ -81,6 +81,7 @@ def _load(config: TrainVlaConfig, *, threads: int, start: VlaCheckpoint | None =
         _require_same_shape(config, start)
     options = LoadOptions(
         image_size=preset.image_size,
+        wrist_size=preset.wrist_size,
         chunk=CHUNK,
         validation=config.validation_split,
         memory_gb=config.memory_gb,

@@ -13,7 +13,7 @@ from policies.vla.presets import CHUNK as CHUNK
 from policies.vla.presets import PRESETS as PRESETS
 from policies.vla.presets import Augment, Preset
 from sim.errors import UserError, unknown
-from sim.ranges import ABOVE_0, EPISODES, POSITIVE, PROCESSES, WHOLE, Numbers, require
+from sim.ranges import ABOVE_0, EPISODES, PIXELS, POSITIVE, PROCESSES, WHOLE, Numbers, require
 from tasks.catalogue import load_task
 
 
@@ -58,6 +58,15 @@ class RolloutConfig:
             load_task(task).selection(self.preset)
 
 
+CHANGEABLE = (
+    "batch", "learning_rate", "head", "text_encoder", "fusion", "finger_motion", "wrist_size", "accumulate",
+    "precision",
+)  # fmt: skip
+"""Fields of a preset that a job may say itself."""
+
+SMALLEST_WRIST = 16
+"""Narrowest frame of the wrist camera that its tower can read, pixels."""
+
 TRAINING_RANGES = {
     "threads": PROCESSES,
     "save_every": WHOLE,
@@ -94,6 +103,8 @@ class TrainVlaConfig:
     fusion: FusionKind | None = None
     # Whether the network also reads how the fingers moved in the last steps; unset keeps the preset's.
     finger_motion: bool | None = None
+    # Width of the wrist camera's frames that the network reads too, pixels, e.g. 64; 0 reads none.
+    wrist_size: int | None = None
     # Passes that a batch is cut into.
     accumulate: int | None = None
     # Arithmetic of convolutions and linear layers: "fp32" or "bf16".
@@ -147,9 +158,14 @@ class TrainVlaConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UserError(f"{name} = {value} is not allowed. Allowed: numbers above 0, or leave it unset.")
+        wrist = self.wrist_size or 0
+        if wrist and not SMALLEST_WRIST <= wrist <= PIXELS.high:
+            raise UserError(
+                f"wrist_size = {self.wrist_size} is not allowed. Allowed: 0, which reads no wrist camera, or "
+                f"{SMALLEST_WRIST} to {PIXELS.high:.0f} pixels; the datasets must hold frames at least as wide."
+            )
         preset = PRESETS[self.preset]
-        names = ("batch", "learning_rate", "head", "text_encoder", "fusion", "finger_motion", "accumulate", "precision")
-        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        changes = {name: getattr(self, name) for name in CHANGEABLE if getattr(self, name) is not None}
         made = replace(preset, **changes, augment=_changed(preset.augment, self.augment))
         if made.batch % made.accumulate:
             fitting = -(-made.batch // made.accumulate) * made.accumulate

@@ -23,6 +23,8 @@ class ModelConfig:
 
     # Width and height of the frames it reads, pixels; a multiple of 4.
     image_size: int = 128
+    # The same of the wrist camera's; 0: it reads none.
+    wrist_size: int = 0
     # Whether the state that it reads also says how the opening changed over the last steps: whether fingers still
     # close, or hold something, is seen in no single state.
     finger_motion: bool = False
@@ -75,6 +77,8 @@ class Seen(NamedTuple):
     keyframe: Tensor
     # (B, PLACES, h, w) logit of each cell of a map to hold the place; training compares it with annotated points.
     ground: Tensor
+    # The same in the wrist camera's frame; empty where it reads none.
+    wrist_ground: Tensor
 
 
 class Prediction(NamedTuple):
@@ -100,6 +104,8 @@ class Targets:
     mask: Tensor
     keyframe: Tensor
     points: Tensor
+    # (B, 2, 2) the same places in the wrist camera's frame.
+    wrist_points: Tensor
 
 
 @dataclass(frozen=True)
@@ -114,11 +120,14 @@ class Inputs:
     # Of the head "flow": (B, H, 7) standard normal noise and (B,) times in [0, 1]. Others do not look at them.
     noise: Tensor
     time: Tensor
+    # (B, 3, wrist_size, wrist_size) in [-1, 1], for a network that reads the wrist camera.
+    near: Tensor | None = None
 
     def to(self, device: str) -> Inputs:
         """Return the same on `device`."""
         if device == "cpu":
             return self
         wanted = Targets(**{name: tensor.to(device) for name, tensor in vars(self.wanted).items()})
-        moved = {name: tensor.to(device) for name, tensor in vars(self).items() if name != "wanted"}
+        parts = {name: tensor for name, tensor in vars(self).items() if name != "wanted" and tensor is not None}
+        moved = {name: tensor.to(device) for name, tensor in parts.items()}
         return Inputs(**moved, wanted=wanted)

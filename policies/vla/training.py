@@ -185,7 +185,8 @@ class Training:
         if not len(frames.image):
             return ()
         said = tuple(self.data.instructions[number] for number in frames.instruction)
-        write_grounding(self.config.out, self._as_checkpoint(), frames.image, said, frames.state)
+        near = frames.wrist if self.preset.wrist_size else None
+        write_grounding(self.config.out, self._as_checkpoint(), frames.image, said, frames.state, near)
         return said
 
     def _save_checkpoint(self, record: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ def validate(model: VlaModel, feed: Feed, *, limit: int) -> dict[str, dict[str, 
     for source, batch in feed.data.validation_batches(feed.preset.batch, limit=limit):
         inputs = feed.plain(batch)
         shown = inputs.to(device)
-        seen = model.perceive(shown.pixels, shown.words, shown.state)
+        seen = model.perceive(shown.pixels, shown.words, shown.state, shown.near)
         terms = loss_terms(model, seen, shown, counts_of(inputs.wanted))
         loss = total_loss(terms, weights_of(model.config.head)).item()
         arm, gripper = as_head(model.head).decode(seen.context, shown.noise)
