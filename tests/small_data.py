@@ -13,7 +13,7 @@ from datagen.dataset_statistics import dataset_statistics
 from datagen.features import FEATURES_FILE, to_json
 from datagen.layout import DESCRIPTION_FILE, INFO_FILE, STATISTICS_FILE, Place, dataset_info, shard_name
 from datagen.rlds_writer import EpisodeRecord, encode_jpeg, step_columns, write_shard
-from datagen.schema import METADATA_SCALARS, METADATA_TEXTS, rlds_features
+from datagen.schema import METADATA_SCALARS, METADATA_TEXTS, POINTS, point_key, rlds_features
 from sim import conventions
 from sim.episodes import PolicySpec
 from sim.files import write_json
@@ -31,17 +31,25 @@ def write_dataset(
     source: str = "synthetic",
     convention: dict[str, Any] | None = None,
     instruction: str = "Move to the {color} square.",
+    cameras: tuple[str, ...] = ("image",),
+    annotations: tuple[str, ...] = (),
 ) -> Path:
-    """Write a dataset with the given episode lengths and return its version folder."""
+    """Write a dataset with the given episode lengths and return its version folder.
+
+    The wrist camera, where it is asked for, shows the square as seen from the hand; "points" say where it is seen.
+    """
     place = Place(out, name)
     folder = place.final
-    leaves = rlds_features(image_size=image_size)
+    leaves = rlds_features(image_size=image_size, cameras=cameras, annotations=annotations)
     splits, pairs = {}, []
     for split, counts in (("train", lengths), ("val", val_lengths)):
         if not counts:
             continue
         streams = [generator(seed, name, split, k) for k in range(len(counts))]
-        records = [_episode(n, s, image_size, source, instruction) for n, s in zip(counts, streams, strict=True)]
+        records = [
+            _episode(n, s, image_size, source, instruction, cameras, annotations)
+            for n, s in zip(counts, streams, strict=True)
+        ]
         shard = write_shard(folder / shard_name(name, split, 0, 1), records, leaves=leaves)
         splits[split] = ([shard.episodes], shard.size)
         pairs += [(r.steps["action"], r.steps["observation/state"]) for r in records]
@@ -53,7 +61,15 @@ def write_dataset(
     return folder
 
 
-def _episode(count: int, stream: np.random.Generator, size: int, source: str, said: str) -> EpisodeRecord:
+def _episode(
+    count: int,
+    stream: np.random.Generator,
+    size: int,
+    source: str,
+    said: str,
+    cameras: tuple[str, ...],
+    annotations: tuple[str, ...],
+) -> EpisodeRecord:
     goal = stream.uniform(-0.2, 0.2, 2)
     start = stream.uniform(-0.2, 0.2, 2)
     along = np.linspace(0, 1, count)[:, None]
@@ -64,7 +80,12 @@ def _episode(count: int, stream: np.random.Generator, size: int, source: str, sa
     actions[:, :2] = np.clip(goal - place, -0.05, 0.05)
     actions[:, 6] = np.arange(count) < count * 2 // 3
     color = ("red", "green")[int(stream.integers(2))]
-    frames = [encode_jpeg(_frame(goal, place[k], color, size)) for k in range(count)]
+    # What each camera sees of goal and hand: from the wrist, the hand is always in the middle.
+    views = {"image": (np.tile(goal, (count, 1)), place), "wrist_image": ((goal - place) / 2, np.zeros((count, 2)))}
+    frames = {
+        name: [encode_jpeg(_frame(one, two, color, size)) for one, two in zip(*views[name], strict=True)]
+        for name in cameras
+    }
     columns = step_columns(
         states=states,
         joints=np.zeros((count, 7), np.float32),
@@ -72,8 +93,12 @@ def _episode(count: int, stream: np.random.Generator, size: int, source: str, sa
         rewards=np.zeros(count, np.float32),
         terminated=False,
         instruction=said.format(color=color),
-        frames={"image": frames},
+        frames=frames,
     )
+    if "points" in annotations:
+        for name in cameras:
+            for thing, seen in zip(POINTS, views[name], strict=True):
+                columns[point_key(name, thing)] = ((seen + 0.25) / 0.5).astype(np.float32)
     texts = dict.fromkeys(METADATA_TEXTS, "") | {"draw": "{}", "measurements": "{}", "source": source}
     scalars = {key: (1 if kind == "int64" else True) for key, kind in METADATA_SCALARS}
     return EpisodeRecord(columns, texts | scalars)

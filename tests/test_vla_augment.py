@@ -195,11 +195,15 @@ def test_a_mirrored_world_moves_and_looks_as_the_mirror_says():
     from sim.renderer import Renderer
 
     with Renderer(task.scene, size=128) as renderer:
-        seen = []
+        seen, near = [], []
         for row, look in zip(positions, looks, strict=True):
-            frame = renderer.render(row, look).astype(int)
-            cube = renderer.project(np.array([row[9:12]]))
-            seen.append((frame, cube))
+            for camera, shown in (("image", seen), ("wrist_image", near)):
+                frame = renderer.render(row, look, camera=camera).astype(int)
+                shown.append((frame, renderer.project(np.array([row[9:12]]), camera=camera)))
+    (frame, cube), (twin, twin_cube) = near
+    assert np.allclose(mirror_points(cube), twin_cube, atol=5e-3)
+    mirrored, unlike = np.abs(frame[:, ::-1] - twin), np.abs(frame - twin)
+    assert unlike.mean() > 5 * mirrored.mean()
     (frame, cube), (twin, twin_cube) = seen
     assert np.allclose(mirror_points(cube), twin_cube, atol=2e-3)
     mirrored, unlike = np.abs(frame[:, ::-1] - twin), np.abs(frame - twin)
