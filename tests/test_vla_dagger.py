@@ -69,8 +69,12 @@ def test_who_labels_and_who_drives_stand_in_the_name_and_in_the_digest():
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     out = tmp_path_factory.mktemp("start")
-    data = MixConfig(sources=(SourceConfig(write_dataset(out, image_size=256), 3.0),))
-    return data, train_vla(TrainVlaConfig(data=data, out=out / "vla", preset="debug", steps=2, threads=1, head="flow"))
+    dataset = write_dataset(out, image_size=256, cameras=("image", "wrist_image"))
+    data = MixConfig(sources=(SourceConfig(dataset, 3.0),))
+    config = TrainVlaConfig(
+        data=data, out=out / "vla", preset="debug", steps=2, threads=1, head="flow", wrist_size=32, finger_motion=False
+    )
+    return data, train_vla(config)
 
 
 def job(start, out, **changes):
@@ -93,7 +97,8 @@ def test_rounds_aggregate_and_a_second_call_goes_on_where_the_first_stopped(star
     assert sources["squares"]["share"] == pytest.approx(0.75)
     assert sources["dagger-1"]["share"] == sources["dagger-2"]["share"] == pytest.approx(0.125)
     assert load_checkpoint(both.folder).statistics == load_checkpoint(start[1].folder).statistics
-    assert load_checkpoint(both.folder).model.config.head == "flow"
+    shape = load_checkpoint(both.folder).model.config
+    assert (shape.head, shape.wrist_size, shape.finger_motion) == ("flow", 32, False)
     told = [list(open_dataset(found.dataset).episodes("train")) for found in both.rounds]
     assert [len(episodes) for episodes in told] == [2, 2]
     seeds = [episode.metadata["seed"] for episodes in told for episode in episodes]
@@ -104,6 +109,7 @@ def test_rounds_aggregate_and_a_second_call_goes_on_where_the_first_stopped(star
         assert found.succeeded == sum(bool(episode.metadata["success"]) for episode in episodes)
         for episode in episodes:
             assert np.isfinite(episode.steps["observation/image_point/target"]).all()
+            assert len(episode.steps["observation/wrist_image"]) == episode.length
 
 
 @pytest.mark.parametrize(
