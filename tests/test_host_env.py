@@ -8,7 +8,7 @@ import pytest
 from bench.hosts.changes import Turned, applied
 from bench.hosts.host_env import HostEnv
 from bench.hosts.others import OTHERS
-from bench.hosts.views import View, changed_view
+from bench.hosts.views import View, changed_view, wrist_camera
 from bench.hosts.words import thing
 from sim.errors import UserError
 from sim.state import State
@@ -82,8 +82,8 @@ class FakeWorld:
     def fault(self):
         return None
 
-    def view(self):
-        return self.now
+    def pinhole(self, camera):
+        return wrist_camera(self.state().tcp[0]) if camera == "wrist_image" else self.now.pinhole()
 
     def extras(self):
         return {"goal.position": [0.0, 0.0, 0.1]}
@@ -154,6 +154,17 @@ def test_points_follow_target_hand_and_camera():
     env.vary(knobs("camera.offset =U([0, 0, 0.1], [0, 0, 0.1])"))
     env.reset(BOTH, [0, 6])
     assert not np.allclose(env.points(BOTH)[:, 0], first[:, 0])
+
+
+def test_points_of_the_wrist_camera_hold_the_tcp_still():
+    env = _env("lift_cube-v2")
+    env.reset(BOTH, [0, 6])
+    first = env.points(BOTH, camera="wrist_image")
+    env.step(np.array([[0, 0.05, 0, 0, 0, 0, 1.0], [0] * 7]))
+    moved = env.points(BOTH, camera="wrist_image")
+    np.testing.assert_allclose(moved[:, 1], first[:, 1])
+    assert moved[0, 0, 0] != first[0, 0, 0]
+    assert "wrist_image" in env.spec.offers
 
 
 def test_a_law_that_the_host_cannot_follow_is_refused_with_the_nearest():

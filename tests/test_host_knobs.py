@@ -196,12 +196,12 @@ def test_the_camera_moves_turns_and_zooms(world):
         return len(found), *found.mean(axis=0)
 
     area, row, column = cube({})
-    (seen,) = world.view().project(world.state().poses["target"][:, :3])
+    (seen,) = world.pinhole("image").project(world.state().poses["target"][:, :3])
     np.testing.assert_allclose(128 * seen, (column, row), atol=5)
     assert cube({"camera.fovy": ("*", 0.7)})[0] > 1.5 * area
     left = {"camera.offset": ("+", (0.0, 0.06, 0.0)), "camera.target_offset": ("+", (0.0, 0.06, 0.0))}
     _, row, moved = cube(left)
-    (seen,) = world.view().project(world.state().poses["target"][:, :3])
+    (seen,) = world.pinhole("image").project(world.state().poses["target"][:, :3])
     np.testing.assert_allclose(128 * seen, (moved, row), atol=5)
     assert moved < column - 5, "what stands still moves to the left of a camera that moves to +y, its right"
     assert np.abs(_pixels(world, {"camera.roll": ("=", 0.2)}) - _pixels(world, {})).mean() > 3

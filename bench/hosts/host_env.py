@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from bench.hosts.states import PARTS, measured_draw, not_finite, renamed, stacked, with_absent, without_others
 from bench.hosts.world import World
 from bench.variation import Changes, drawn_changes
+from sim.appearance import CAMERAS
 from sim.conventions import CANONICAL
-from sim.episodes import EnvSpec, Ids, Images, Observation, Step
+from sim.episodes import SHOWN, EnvSpec, Ids, Images, Observation, Step
 from sim.errors import UserError, unknown
 from sim.state import State
 from tasks.noise import START
@@ -21,8 +22,6 @@ from tasks.proprioception import canonical_state
 from tasks.randomization import Knob
 from tasks.targets import grasped
 from tasks.task import Task
-
-CAMERAS = ("image",)
 
 TARGET = "target"
 """The role that worlds call the task's target by; some tasks call its slot otherwise."""
@@ -67,6 +66,7 @@ class HostEnv:
             horizon=horizon,
             engine=worlds[0].engine,
             adapters=worlds[0].adapters,
+            offers=SHOWN | set(CAMERAS),
         )
         self._laws: tuple[Knob, ...] = ()
         self._courses = [_Course(seed=0, ended=True) for _ in worlds]
@@ -222,14 +222,15 @@ class HostEnv:
             **{f"joint/{name}": position for name, position in state.joints.items()},
         }
 
-    def points(self, ids: Ids) -> NDArray[np.float64]:
+    def points(self, ids: Ids, *, camera: str = "image") -> NDArray[np.float64]:
         """Return where the target and the TCP lie in the frame, (k, 2, 2): x right, y down, as shares of the frame.
 
         Of a target that is a fixture it is the place where it is grasped. The order is that of datasets' "points".
         """
         state = self.state(ids)
         pairs = np.stack([grasped(self.task, state), state.tcp[:, :3]], axis=1)
-        return np.stack([self._worlds[i].view().project(pair) for i, pair in zip(ids, pairs, strict=True)])
+        cameras = [self._worlds[world].pinhole(camera) for world in ids]
+        return np.stack([seen.project(pair) for seen, pair in zip(cameras, pairs, strict=True)])
 
     def close(self) -> None:
         """Free every world."""

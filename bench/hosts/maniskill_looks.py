@@ -47,7 +47,7 @@ class Looks:
     def _set_view(self, view: View) -> None:
         self.view = view
         (camera,) = self._env.scene.sensors[CAMERA].camera._render_cameras
-        camera.set_local_pose(pose_of(view))
+        camera.set_local_pose(pose_of(view.pinhole()))
         camera.set_fovy(float(np.radians(view.fovy)), compute_x=True)
 
     def _change_table(self, turned: Turned) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from bench.hosts.maniskill_design import Design
 from bench.hosts.others import OTHERS
-from bench.hosts.views import View
+from bench.hosts.views import Pinhole
 from bench.hosts.vulkan import needs_vulkan, prefer_lavapipe
+from sim.appearance import WRIST_FOVY
 from sim.fixtures import Shape
 from sim.scene import rgb
 
@@ -43,7 +44,7 @@ def make(design: Design, structure: Structure, *, image_size: int) -> Any:
 
     camera: dict[str, Any] = {"width": image_size, "height": image_size, "fov": float(np.radians(design.view.fovy))}
     if design.moved:
-        camera["pose"] = pose_of(design.view)
+        camera["pose"] = pose_of(design.view.pinhole())
     options = {
         "num_envs": 1,
         "obs_mode": "none",
@@ -63,11 +64,28 @@ def make(design: Design, structure: Structure, *, image_size: int) -> Any:
         return _class(plain, design, structure)(**options)
 
 
-def pose_of(view: View) -> Any:
+def pose_of(camera: Pinhole) -> Any:
     """Return the pose of a camera in ManiSkill's world as SAPIEN writes it."""
     import sapien
 
-    return sapien.Pose(p=np.array(view.eye) + BASE, q=view.forward_left_up())
+    return sapien.Pose(p=camera.eye + BASE, q=camera.forward_left_up())
+
+
+def add_wrist_camera(env: Any, stage: Any, *, image_size: int) -> Any:
+    """Return a sensor like the environment's own, in the SAPIEN scene `stage`; its pose is left to whoever draws.
+
+    Its near plane is 1 cm before it: what it sees of the hand begins more than 2 cm away.
+    """
+    import sapien
+    from mani_skill.sensors.camera import Camera, CameraConfig
+
+    scene, size = env.scene, {"width": image_size, "height": image_size}
+    config = CameraConfig("wrist_camera", sapien.Pose(), **size, fov=float(np.radians(WRIST_FOVY)), near=0.01)
+    now, scene.sub_scenes = scene.sub_scenes, [stage]
+    try:
+        return Camera(config, scene)
+    finally:
+        scene.sub_scenes = now
 
 
 def _class(plain: Any, design: Design, structure: Structure) -> Any:

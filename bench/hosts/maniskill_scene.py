@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from bench.hosts.maniskill_design import Design, Vector, from_base, raw
-from bench.hosts.maniskill_make import CAMERA, Structure, make
+from bench.hosts.maniskill_make import CAMERA, Structure, add_wrist_camera, make, pose_of
 from bench.hosts.others import OTHERS
+from bench.hosts.views import wrist_camera
 from sim.episodes import Images
 from sim.fixtures import SHAPES
 from sim.rotations import conjugate, rotate
@@ -36,8 +37,8 @@ class ManiskillScene:
     """One environment, built with a structure."""
 
     def __init__(self, design: Design, structure: Structure, *, image_size: int) -> None:
-        """Build the scene. No observation is rendered unless `image` is called."""
-        self.design, self._structure = design, structure
+        """Build the scene. No observation is rendered unless `image` or `wrist_image` is called."""
+        self.design, self._structure, self._size = design, structure, image_size
         self.env = make(design, structure, image_size=image_size)
         self._find()
 
@@ -76,6 +77,7 @@ class ManiskillScene:
     def _find(self) -> None:
         """Look up the scene of lights and cameras, the robot's links and the actors."""
         self.stage = self.env.scene.sub_scenes[0]
+        self._wrist: Any = None
         self.links = self.env.agent.robot.links_map
         self.bodies = {}
         for role, item in self.design.items.items():
@@ -122,10 +124,19 @@ class ManiskillScene:
 
     def image(self) -> Images:
         """Return one frame of the base camera, with what ManiSkill hides from its own observations hidden."""
+        return self._shot(self.env.scene.sensors[CAMERA])
+
+    def wrist_image(self) -> Images:
+        """Return one frame of the camera on the hand, which is made when it is first asked for."""
+        if self._wrist is None:
+            self._wrist = add_wrist_camera(self.env, self.stage, image_size=self._size)
+        self._wrist.camera.set_local_pose(pose_of(wrist_camera(self.state().tcp[0])))
+        return self._shot(self._wrist)
+
+    def _shot(self, sensor: Any) -> Images:
         for hidden in self.env._hidden_objects:
             hidden.hide_visual()
         self.env.scene.update_render(update_sensors=True, update_human_render_cameras=False)
-        sensor = self.env.scene.sensors[CAMERA]
         sensor.capture()
         shown = sensor.get_obs(rgb=True, depth=False, position=False, segmentation=False, normal=False, albedo=False)
         return np.ascontiguousarray(shown["rgb"].cpu().numpy()[0], dtype=np.uint8)

@@ -34,6 +34,7 @@ ADAPTERS = (
     "axis_angle_to_intrinsic_xyz: the controller reads intrinsic XYZ Euler angles",
     "gripper_open_positive: +1 opens, -1 closes",
     "base_frame: world minus the base at (-0.615, 0, 0); table top at 0 m",
+    "wrist_camera: a camera of its own, put where ours is from the TCP, with the same 75 degrees",
 )
 """What every world of ManiSkill converts."""
 

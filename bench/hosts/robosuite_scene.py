@@ -14,8 +14,9 @@ from bench.hosts.canonical import turned_about_z
 from bench.hosts.others import OTHERS
 from bench.hosts.robosuite_design import Design
 from bench.hosts.robosuite_make import make
-from bench.hosts.views import View
+from bench.hosts.views import View, wrist_camera
 from sim import gl
+from sim.appearance import WRIST_FOVY
 from sim.episodes import Images
 from sim.fixtures import SHAPES
 from sim.rotations import from_matrix, rotate
@@ -36,6 +37,9 @@ DIVERGED = (
     mujoco.mjtWarning.mjWARN_BADQACC,
 )
 """MuJoCo's warnings of a state that it could not integrate and has reset."""
+
+AGENTVIEW, EYE_IN_HAND = "agentview", "robot0_eye_in_hand"
+"""robosuite's names of the cameras that make `image` and `wrist_image`."""
 
 HAND = ("right_gripper", "leftfinger", "rightfinger", "finger_joint1_tip", "finger_joint2_tip")
 
@@ -81,6 +85,7 @@ class RobosuiteScene:
         self.base: Vector = self.env.sim.data.body_xpos[base].copy()
         if not np.allclose(self.env.sim.data.body_xquat[base], [1, 0, 0, 0]):
             raise RuntimeError("robosuite's Panda base is turned against the world; the adapter assumes it is not.")
+        model.cam_fovy[model.camera_name2id(EYE_IN_HAND)] = WRIST_FOVY
         self._table = float(self.design.table - self.base[2])
         hand = [model.body_name2id(f"gripper0_right_{name}") for name in HAND]
         self.hand_geoms = np.isin(model.geom_bodyid, hand)
@@ -149,7 +154,7 @@ class RobosuiteScene:
         if self.design.view is not None:
             return self.design.view
         model = self.env.sim.model
-        camera = model.camera_name2id("agentview")
+        camera = model.camera_name2id(AGENTVIEW)
         eye, matrix = model.cam_pos[camera] - self.base, np.zeros(9)
         mujoco.mju_quat2Mat(matrix, model.cam_quat[camera])
         forward = -matrix.reshape(3, 3)[:, 2]
@@ -159,21 +164,41 @@ class RobosuiteScene:
     def set_view(self, view: View) -> None:
         """Put agentview where `view` is."""
         model = self.env.sim.model
-        camera = model.camera_name2id("agentview")
-        model.cam_pos[camera] = np.array(view.eye) + self.base
-        model.cam_quat[camera] = view.quaternion()
+        camera, placed = model.camera_name2id(AGENTVIEW), view.pinhole()
+        model.cam_pos[camera] = placed.eye + self.base
+        model.cam_quat[camera] = placed.quaternion()
         model.cam_fovy[camera] = view.fovy
 
     def image(self) -> Images:
         """Return one frame of agentview, row 0 on top."""
+        return self._shot(AGENTVIEW)
+
+    def wrist_image(self) -> Images:
+        """Return one frame of eye_in_hand, put where our own wrist camera is, row 0 on top."""
+        return self._shot(EYE_IN_HAND)
+
+    def _hold_camera(self) -> None:
+        """Put eye_in_hand before the hand as it is now.
+
+        Only derived values are written, which MuJoCo computes anew in every step and no physics reads: of the model
+        nothing is changed.
+        """
+        simulation, placed = self.env.sim, wrist_camera(self.state().tcp[0])
+        camera = simulation.model.camera_name2id(EYE_IN_HAND)
+        simulation.data.cam_xpos[camera] = placed.eye + self.base
+        simulation.data.cam_xmat[camera] = placed.rotation.ravel()
+
+    def _shot(self, camera: str) -> Images:
         if not self._renders:
             self._open_renderer()
+        if camera == EYE_IN_HAND:
+            self._hold_camera()
         with gl.uncollected():
             self._make_current()
             for texture in sorted(self.stale_textures):
                 self.env.sim._render_context_offscreen.upload_texture(texture)
             self.stale_textures.clear()
-            frame = self.env.sim.render(camera_name="agentview", width=self._size, height=self._size)
+            frame = self.env.sim.render(camera_name=camera, width=self._size, height=self._size)
         return rows_top_first(frame)
 
     def _open_renderer(self) -> None:

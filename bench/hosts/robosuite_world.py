@@ -31,6 +31,7 @@ ADAPTERS = (
     "action_scale: 0.05 m and 0.5 rad for an input of 1",
     "gripper_close_positive: +1 closes, -1 opens; only the sign is read and the fingers ramp by 0.2 per step",
     "grip_site_to_tcp: the grip_site frame turned by +90 degrees about z, and 0.4 mm along z",
+    "wrist_camera: robot0_eye_in_hand, put where ours is from the TCP, with the same 75 degrees",
 )
 """What every world of robosuite converts."""
 

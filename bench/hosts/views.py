@@ -1,4 +1,4 @@
-"""Cameras of hosts: look-at views in the base frame, and how `camera.*` changes one."""
+"""Cameras of hosts: look-at views in the base frame, how `camera.*` changes one, and the camera on the hand."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.hosts.changes import Turned
+from sim.appearance import WRIST_FOVY, WRIST_POSITION
+from sim.conventions import TCP_OFFSET
 from sim.errors import UserError
 from sim.looks import look_at, seen_at
-from sim.rotations import from_matrix
+from sim.rotations import from_matrix, to_matrix
 from sim.scene import Value
 
 Vector = NDArray[np.float64]
@@ -27,6 +29,34 @@ KNOBS = frozenset(NOMINAL)
 
 
 @dataclass(frozen=True)
+class Pinhole:
+    """A camera at `eye` (3,), m, base frame, with the vertical field of view `fovy`, degrees.
+
+    The columns of `rotation` (3, 3) are right, up and backward.
+    """
+
+    eye: Vector
+    rotation: Vector
+    fovy: float
+
+    def quaternion(self) -> Vector:
+        """Return `rotation` as a quaternion (4,), wxyz: the frame of OpenGL and MuJoCo."""
+        return np.asarray(from_matrix(self.rotation))
+
+    def forward_left_up(self) -> Vector:
+        """Return the rotation (4,), wxyz, whose axes are forward, left and up: the frame of SAPIEN."""
+        right, up, back = self.rotation.T
+        return np.asarray(from_matrix(np.stack([-back, -right, up], axis=-1)))
+
+    def project(self, points: Vector) -> Vector:
+        """Return where points (k, 3), m, base frame, lie in the frame, (k, 2).
+
+        x to the right and y down, as shares of the frame, which covers 0 to 1; what lies behind the camera is NaN.
+        """
+        return seen_at(points, eye=self.eye, rotation=self.rotation, fovy=self.fovy)
+
+
+@dataclass(frozen=True)
 class View:
     """A camera at `eye` that looks at `target`, m, base frame; `fovy` in degrees, `roll` in rad."""
 
@@ -35,25 +65,22 @@ class View:
     fovy: float
     roll: float = 0.0
 
-    def rotation(self) -> Vector:
-        """Return the rotation (3, 3) whose columns are right, up and backward."""
-        return look_at(np.array(self.eye), np.array(self.target), roll=self.roll)
+    def pinhole(self) -> Pinhole:
+        """Return the camera that has this view."""
+        eye = np.array(self.eye)
+        return Pinhole(eye, look_at(eye, np.array(self.target), roll=self.roll), self.fovy)
 
-    def quaternion(self) -> Vector:
-        """Return `rotation` as a quaternion (4,), wxyz: the frame of OpenGL and MuJoCo."""
-        return np.asarray(from_matrix(self.rotation()))
 
-    def forward_left_up(self) -> Vector:
-        """Return the rotation (4,), wxyz, whose axes are forward, left and up: the frame of SAPIEN."""
-        right, up, back = self.rotation().T
-        return np.asarray(from_matrix(np.stack([-back, -right, up], axis=-1)))
+def wrist_camera(tcp: Vector) -> Pinhole:
+    """Return the camera of `wrist_image` of a hand whose TCP has the pose (7,), base frame.
 
-    def project(self, points: Vector) -> Vector:
-        """Return where points (k, 3), m, base frame, lie in the frame, (k, 2).
-
-        x to the right and y down, as shares of the frame, which covers 0 to 1; what lies behind the camera is NaN.
-        """
-        return seen_at(points, eye=np.array(self.eye), rotation=self.rotation(), fovy=self.fovy)
+    It is where our own pictures have it (`sim.appearance`), whatever the host calls its hand: the hand frame is the
+    TCP's, 0.1034 m back along z.
+    """
+    axes = to_matrix(tcp[3:])
+    x, y, z = axes.T
+    eye = tcp[:3] + axes @ (np.array(WRIST_POSITION) - [0.0, 0.0, TCP_OFFSET])
+    return Pinhole(eye, np.stack([y, x, -z], axis=-1), WRIST_FOVY)
 
 
 def changed_view(view: View, turned: Turned) -> View:

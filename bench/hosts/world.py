@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.hosts.changes import AS_IT_IS
-from bench.hosts.views import View
+from bench.hosts.views import Pinhole, wrist_camera
 from bench.hosts.words import thing
 from bench.variation import Changes
 from sim.episodes import Images
 from sim.scene import Value
 from sim.state import State
 from tasks.grammar import Thing
+
+WRIST = "wrist_image"
+"""The camera on the hand, by the name of the observation that it makes."""
 
 
 class World(Protocol):
@@ -59,10 +62,10 @@ class World(Protocol):
         """Return why the simulation cannot be trusted since its reset, or None."""
 
     def image(self, camera: str) -> Images:
-        """Return one RGB frame (size, size, 3) of `camera`, row 0 on top."""
+        """Return one RGB frame (size, size, 3) of `camera`, "image" or "wrist_image", row 0 on top."""
 
-    def view(self) -> View:
-        """Return where the camera of `image` is in this episode, base frame."""
+    def pinhole(self, camera: str) -> Pinhole:
+        """Return where `camera` is at the moment, base frame."""
 
     def extras(self) -> Mapping[str, Any]:
         """Return what the host drew beyond State, as JSON: a goal position, for example."""
@@ -77,8 +80,9 @@ class SceneWorld:
     adapters: tuple[str, ...]
     knobs: ClassVar[frozenset[str]]
     horizon: ClassVar[int] = 0
-    # The built scene that the episode is in, with `state`, `image` and `bodies`; its dials, with `values` and `view`.
+    # The built scene that the episode is in, with `state`, `image`, `wrist_image` and `bodies`.
     _scene: Any
+    # Its dials, with `values` and `view`.
     _dials: Any
     # What the changes made when the scene was chosen.
     _chosen: dict[str, Value]
@@ -103,11 +107,11 @@ class SceneWorld:
         return {**self._chosen, **self._dials.values}
 
     def image(self, camera: str) -> Images:
-        """Return one frame of the view, row 0 on top."""
-        frame: Images = self._scene.image()
+        """Return one frame of the view, or of the camera on the hand, row 0 on top."""
+        frame: Images = self._scene.wrist_image() if camera == WRIST else self._scene.image()
         return frame
 
-    def view(self) -> View:
-        """Return the view as it is in this episode."""
-        view: View = self._dials.view
-        return view
+    def pinhole(self, camera: str) -> Pinhole:
+        """Return the view as it is in this episode, or the camera on the hand as it is held at the moment."""
+        found: Pinhole = wrist_camera(self.state().tcp[0]) if camera == WRIST else self._dials.view.pinhole()
+        return found
