@@ -130,9 +130,11 @@ def test_equal_seeds_give_equal_starts_and_others_differ(env):
     assert np.abs(first - other).max() > 1e-3
 
 
-def test_the_frame_has_the_size_that_the_convention_says(env):
+@pytest.mark.parametrize("camera", ["image", "wrist_image"])
+def test_the_frame_has_the_size_that_the_convention_says(env, camera):
+    assert camera in env.spec.offers
     env.reset(ONE, [3])
-    frame = env.observe(ONE).render("image")[0]
+    frame = env.observe(ONE).render(camera)[0]
     assert frame.shape == (64, 64, 3)
     assert env.spec.convention.image_size == 64
     assert frame.std() > 15

@@ -194,7 +194,8 @@ def test_observation_and_record_are_as_declared(env):
     assert {"tcp", "joints", "contact", "object/cube"} <= set(env.snapshot(ONE))
     assert env.draw(0)["instruction.template"] == TASK.instruction(7, color="red")[1]
     with pytest.raises(UserError, match="camera"):
-        observation.render("wrist_image")
+        observation.render("side_image")
+    assert env.spec.offers == {"image", "wrist_image", "state", "privileged", "instruction"}
 
 
 def _scripted(env, seeds):
