@@ -195,7 +195,7 @@ def _stages(night: OvernightConfig, expert: str) -> Iterator[tuple[str, Stage]]:
     synthetic, vla, judged = asdict(night.synthetic), asdict(night.vla), asdict(night.bench)
     del synthetic["workers"], judged["workers"], vla["execute"]
     judged["hosts"] = list(night.bench.hosts)
-    stand_in = asdict(night.stand_in) | {"hold": night.synthetic.hold}
+    stand_in = asdict(night.stand_in) | {"hold": night.synthetic.hold, "cameras": night.synthetic.cameras}
     made: dict[str, Stage] = {}
     data = (("synthetic", night.vla.synthetic_weight, synthetic), ("stand_in", night.vla.stand_in_weight, stand_in))
     for kind, weight, settings in data:
