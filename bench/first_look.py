@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bench.checklist import Finding
 from bench.picture_look import picture_findings
+from bench.wrist_look import wrist_findings
 from sim.episodes import Env, EnvSpec, Observation
 from sim.errors import UserError
 from sim.panda import forward
@@ -58,6 +59,8 @@ def look(env: Env, seeds: Sequence[int], *, target: str, inputs: frozenset[str])
     yield from _seed_findings(env, first, seeds)
     if inputs & {"image", "wrist_image"}:
         yield from picture_findings(env, seeds, target=target)
+    if "wrist_image" in inputs:
+        yield from wrist_findings(env, seeds, target=target)
 
 
 def shown(env: Env, seed: int, world: int = 0) -> Observation:

@@ -61,14 +61,19 @@ def _frames(env: Env, seeds: Sequence[int], target: str) -> tuple[Images, Places
         frames.append(np.asarray(shown.render("image"))[0])
         pose = env.snapshot(ONE).get(f"object/{target}")
         places.append(None if pose is None else pose[0, :2])
-        sentences.append(shown.instructions[0].lower())
+        sentences.append(shown.instructions[0])
         draw = env.draw(0)
         drawn.append(draw.get(f"{target}.color", draw.get("target.color")))
     known = [place for place in places if place is not None]
-    said = set(re.findall("|".join(PALETTE), " ".join(sentences)))
-    default = said.pop() if len(said) == 1 else ""
-    colors = [color if color in PALETTE else default for color in drawn]
+    colors = color_names(drawn, sentences)
     return np.stack(frames), np.array(known) if len(known) == len(frames) else None, colors
+
+
+def color_names(drawn: Sequence[object], sentences: Sequence[str]) -> list[str]:
+    """Return the target's colours: those drawn, or else the only one that sentences speak of; "" where none is told."""
+    said = set(re.findall("|".join(PALETTE), " ".join(sentences).lower()))
+    default = said.pop() if len(said) == 1 else ""
+    return [color if isinstance(color, str) and color in PALETTE else default for color in drawn]
 
 
 def _orientation(frames: Images, places: Places, colors: list[str], convention: Convention) -> Finding:
@@ -88,7 +93,7 @@ def _orientation(frames: Images, places: Places, colors: list[str], convention: 
 
 def agreement(frames: Images, places: Places, colors: Sequence[str]) -> tuple[float, float] | None:
     """Return how the colours' rows follow x and their columns follow y; None where one is not seen."""
-    middles = [_middle(frame, np.array(PALETTE[color])) for frame, color in zip(frames, colors, strict=True)]
+    middles = [middle_of(frame, color) for frame, color in zip(frames, colors, strict=True)]
     if any(middle is None for middle in middles):
         return None
     rows, columns = np.array(middles, dtype=np.float64).T
@@ -101,8 +106,9 @@ def _correlation(a: Places, b: Places) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _middle(frame: Images, color: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Return row and column of the middle of the pixels whose tint is that of `color`, None if they are too few."""
+def middle_of(frame: Images, name: str) -> NDArray[np.float64] | None:
+    """Return row and column of the middle of the pixels whose tint is the colour `name`, None if they are too few."""
+    color = np.array(PALETTE[name])
     pixels, wanted = frame.astype(np.float64), color - color.mean()
     tint = pixels - pixels.mean(axis=-1, keepdims=True)
     strength = np.linalg.norm(tint, axis=-1)

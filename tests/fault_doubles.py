@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.picture_look import _middle
+from bench.picture_look import middle_of
 from sim.adapters import adapt_actions
 from sim.conventions import CANONICAL, POSITION_LIMIT, Convention
 from sim.episodes import Env, EnvSpec, Observation, Policy, PolicySpec, Step
-from sim.scene import PALETTE
 from sim.state_layouts import convert_state, parse_layout
 from sim.streams import episode_seed
 from tasks.env import TaskEnv, make_env
@@ -107,7 +106,7 @@ class Seeing:
         one, rows, places = np.zeros(1, np.intp), [], []
         for i in range(starts):
             env.reset(one, [episode_seed("train", 0, i)])
-            middle = _middle(env.observe(one).render("image")[0], np.array(PALETTE["red"]))
+            middle = middle_of(env.observe(one).render("image")[0], "red")
             if middle is not None:
                 rows.append([*middle, 1.0])
                 places.append(env.snapshot(one)["object/cube"][0, :2])
@@ -119,7 +118,7 @@ class Seeing:
     def act(self, observation: Observation) -> np.ndarray:
         actions = np.zeros((len(observation.ids), 7))
         for row, frame in enumerate(observation.render("image")):
-            middle = _middle(frame, np.array(PALETTE["red"]))
+            middle = middle_of(frame, "red")
             state = observation.state[row].astype(np.float64)
             goal = state[:2] if middle is None else np.append(middle, 1.0) @ self._fit
             actions[row, :2] = goal - state[:2]
