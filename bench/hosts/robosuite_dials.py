@@ -9,9 +9,10 @@ import mujoco
 import numpy as np
 
 from bench.hosts.changes import Turned, applied, yaw_of
+from bench.hosts.robosuite_body import Body
 from bench.hosts.robosuite_design import Vector
 from bench.hosts.robosuite_looks import Indices, Looks, paint
-from bench.hosts.robosuite_scene import Body, RobosuiteScene
+from bench.hosts.robosuite_scene import RobosuiteScene
 from bench.hosts.views import View
 from bench.variation import Changes
 from sim.contacts import GEOM_TYPES, size_triple

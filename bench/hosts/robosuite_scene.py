@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import mujoco
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.hosts.canonical import turned_about_z
 from bench.hosts.others import OTHERS
+from bench.hosts.robosuite_body import Body, body_of
 from bench.hosts.robosuite_design import Design
 from bench.hosts.robosuite_make import make
 from bench.hosts.views import View, wrist_camera
@@ -21,7 +21,6 @@ from sim.episodes import Images
 from sim.fixtures import SHAPES
 from sim.rotations import from_matrix, rotate
 from sim.state import State
-from tasks.things import KINDS
 
 Vector = NDArray[np.float64]
 
@@ -42,25 +41,6 @@ AGENTVIEW, EYE_IN_HAND = "agentview", "robot0_eye_in_hand"
 """robosuite's names of the cameras that make `image` and `wrist_image`."""
 
 HAND = ("right_gripper", "leftfinger", "rightfinger", "finger_joint1_tip", "finger_joint2_tip")
-
-
-@dataclass
-class Body:
-    """A free object in the model: ids, and what it is at the moment."""
-
-    body: int
-    qpos: int
-    qvel: int
-    solid: NDArray[np.intp]
-    visible: NDArray[np.intp]
-    kind: str
-    color: str
-    half_size: Vector
-
-    @property
-    def shape(self) -> str:
-        """Its shape, a name of `SHAPES`."""
-        return KINDS[self.kind]
 
 
 class RobosuiteScene:
@@ -94,7 +74,7 @@ class RobosuiteScene:
         found |= {
             other.name: (made, other.kind, other.color) for other, made in zip(OTHERS[: self.count], extra, strict=True)
         }
-        self.bodies = {name: _body(model, *entry) for name, entry in found.items()}
+        self.bodies = {name: body_of(model, *entry) for name, entry in found.items()}
         self.nominal = {name: replace(body, half_size=body.half_size.copy()) for name, body in self.bodies.items()}
 
     def state(self) -> State:
@@ -225,31 +205,3 @@ class RobosuiteScene:
 def rows_top_first(frame: Images) -> Images:
     """Return an OpenGL frame, whose row 0 is the bottom, with row 0 on top."""
     return np.ascontiguousarray(frame[::-1])
-
-
-def _body(model: Any, made: Any, kind: str, color: str) -> Body:
-    """Return where an object's model lies in the compiled one."""
-    solid = np.array([model.geom_name2id(name) for name in made.contact_geoms], dtype=np.intp)
-    visible = np.array([model.geom_name2id(name) for name in made.visual_geoms], dtype=np.intp)
-    joint = made.joints[0]
-    return Body(
-        body=model.body_name2id(made.root_body),
-        qpos=model.get_joint_qpos_addr(joint)[0],
-        qvel=model.get_joint_qvel_addr(joint)[0],
-        solid=solid,
-        visible=visible,
-        kind=kind,
-        color=color,
-        half_size=_half_size(model._model, int(solid[0])),
-    )
-
-
-def _half_size(model: mujoco.MjModel, geom: int) -> Vector:
-    """Return the half extents (3,) of a geom, m; of a mesh those of the box around it."""
-    x, y, _ = size = model.geom_size[geom]
-    half = {
-        mujoco.mjtGeom.mjGEOM_BOX: size,
-        mujoco.mjtGeom.mjGEOM_CYLINDER: [x, x, y],
-        mujoco.mjtGeom.mjGEOM_SPHERE: [x, x, x],
-    }.get(mujoco.mjtGeom(model.geom_type[geom]), model.geom_aabb[geom, 3:])
-    return np.array(half, dtype=np.float64)
