@@ -45,8 +45,12 @@ def load_policy(
     if instruction is not None:
         raise UserError(f"Policy {text!r} has no instruction to change: only VLA checkpoints have.")
     allowed = {"execute", "ensemble", "smooth", "limit"}
-    _only(options, text, allowed | {"declare", "timeout"} if base.startswith(REMOTE) else allowed)
+    _only(options, text, allowed | ({"declare", "timeout"} if base.startswith(REMOTE) else {"floor"}))
     policy = _plain(base, folder, options, task=task, seed=seed)
+    if options.floor is not None:
+        from policies.guard import GuardedPolicy
+
+        policy = GuardedPolicy(policy, floor=options.floor)
     return _filtered(policy, options) if options.filters or options.execute is not None else policy
 
 

@@ -24,6 +24,8 @@ class PolicyOptions:
     smooth: float | None = None
     # Largest arm action, as a share of the canonical limits, above 0 to 1.
     limit: float | None = None
+    # Of an expert: the least height above the table that it may ask the TCP to go to, m (policies/guard.py).
+    floor: float | None = None
     # Arithmetic of a VLA checkpoint: "fp32", "bf16" or "int8".
     dtype: str | None = None
     # For a fine-tuned model: where its pretrained model lies now, and whether Python files that came with it may run.
@@ -48,6 +50,7 @@ _RANGES = {
     "ensemble": (0.0, 100.0, "numbers from 0"),
     "smooth": (0.0, 0.999, "numbers from 0 to below 1"),
     "limit": (1e-6, 1.0, "numbers above 0 to 1"),
+    "floor": (0.0, 0.2, "metres from 0 to 0.2"),
     "timeout": (1e-3, 86_400.0, "seconds above 0"),
 }
 
