@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,11 @@ from datagen.downscale import downscale
 from policies.vla.checkpoint import VlaCheckpoint, load_checkpoint
 from policies.vla.fingers import FingerMotion
 from policies.vla.pixels import to_pixels
+from policies.vla.plans import Plans
 from policies.vla.precision import arithmetic, prepared
 from policies.vla.shape import ARM
 from sim.conventions import ARM_LIMITS
-from sim.episodes import Ids, Images, Observation, PolicySpec
+from sim.episodes import Ids, Observation, PolicySpec
 from sim.errors import UserError
 from sim.streams import generator
 
@@ -25,6 +27,9 @@ BATCH = 4
 
 EXECUTE = 2
 """Actions of a chunk that are executed before the policy is asked again, unless it is told otherwise."""
+
+FRAMES = ("pixels", "near")
+"""What of the network's inputs are frames."""
 
 _LIMITS = np.array(ARM_LIMITS)
 
@@ -59,60 +64,61 @@ class VlaPolicy:
         )
         self.checkpoint, self.instruction, self.dtype = checkpoint, instruction, dtype
         self._fingers = FingerMotion() if checkpoint.model.config.finger_motion else None
+        self._plans = Plans(chunk) if checkpoint.model.config.head == "bins" else None
         self._model = prepared(checkpoint.model, dtype)
         # 8-bit activations share one scale per pass: worlds that shared a pass would change each other's actions.
         self._batch = 1 if dtype == "int8" else BATCH
 
     def reset(self, ids: Ids) -> None:
-        """Forget how the fingers of these worlds moved; there is nothing else that it remembers."""
-        if self._fingers is not None:
-            self._fingers.forget(ids)
+        """Forget how the fingers of these worlds moved and what was planned for them; nothing else is remembered."""
+        for memory in (self._fingers, self._plans):
+            if memory is not None:
+                memory.forget(ids)
 
     def act(self, observation: Observation) -> NDArray[np.float64]:
         """Return chunks (k, chunk, 7) of canonical actions within their limits; the gripper is 0 or 1."""
-        images = downscale(observation.render("image"), self.checkpoint.model.config.image_size)
-        near = None
-        if self._wrist_size:
-            near = downscale(observation.render("wrist_image"), self._wrist_size)
-        sentences = observation.instructions
+        told, count, size = self._told(observation), len(observation.ids), self._batch
+        passes = [self._pass({name: row[k : k + size] for name, row in told.items()}) for k in range(0, count, size)]
+        arm, logits = (np.concatenate(parts) for parts in zip(*passes, strict=True))
+        if self._plans is not None:
+            self._plans.remember(observation.ids, observation.steps, arm)
+        actions = np.clip(self.checkpoint.statistics.restore_arm(arm), -_LIMITS, _LIMITS)
+        return np.concatenate([actions, (logits > 0).astype(np.float64)[..., None]], axis=-1)
+
+    def _told(self, observation: Observation) -> dict[str, NDArray[Any]]:
+        """Return what the network is given of each world, (k, ...) under the names of `VlaModel.forward`."""
+        sentences, ids, steps = observation.instructions, observation.ids, observation.steps
         if self.instruction is not None:
             sentences = (self.instruction,) * len(sentences)
-        count, size = len(images), self._batch
         state = np.asarray(observation.state, dtype=np.float32)
-        motion = self._fingers.measure(observation.ids, observation.steps, state) if self._fingers else None
-        normalized = self.checkpoint.statistics.network_state(state, motion)
-        noise = self._noise(state, sentences)
-        parts = [slice(k, k + size) for k in range(0, count, size)]
-        chunks = [
-            self._pass(images[k], sentences[k], normalized[k], noise[k], None if near is None else near[k])
-            for k in parts
-        ]
-        return np.concatenate(chunks)
+        motion = self._fingers.measure(ids, steps, state) if self._fingers else None
+        told: dict[str, NDArray[Any]] = {
+            "pixels": downscale(observation.render("image"), self.checkpoint.model.config.image_size),
+            "words": self.checkpoint.read(sentences),
+            "state": self.checkpoint.statistics.network_state(state, motion),
+            "noise": self._noise(state, sentences),
+        }
+        if self._wrist_size:
+            told["near"] = downscale(observation.render("wrist_image"), self._wrist_size)
+        if self._plans is not None:
+            told["plan"] = self._plans.reaching(ids, steps)
+        return told
 
     @torch.inference_mode()
-    def _pass(
-        self,
-        images: Images,
-        sentences: Sequence[str],
-        state: NDArray[np.float32],
-        noise: NDArray[np.float32],
-        near: Images | None,
-    ) -> NDArray[np.float64]:
-        """Return the chunks of as many worlds as a pass holds, of normalized states; missing rows repeat the first."""
-        count = len(images)
+    def _pass(self, told: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return normalized arm actions (k, chunk, 6) and gripper logits (k, chunk) of as many worlds as a pass holds.
+
+        Missing rows repeat the first.
+        """
+        count = len(told["pixels"])
         rows = np.arange(self._batch) % count
-        words = self.checkpoint.read(sentences)
+        given = {
+            name: to_pixels(values[rows]) if name in FRAMES else torch.from_numpy(values[rows])
+            for name, values in told.items()
+        }
         with arithmetic(self.dtype):
-            said = self._model(
-                to_pixels(images[rows]),
-                torch.from_numpy(words[rows]),
-                torch.from_numpy(state[rows]),
-                torch.from_numpy(noise[rows]),
-                None if near is None else to_pixels(near[rows]),
-            )
-        arm = self.checkpoint.statistics.restore_arm(said.arm.float().numpy()[:count])
-        gripper = (said.gripper.float().numpy()[:count] > 0).astype(np.float64)
-        return np.concatenate([np.clip(arm, -_LIMITS, _LIMITS), gripper[..., None]], axis=-1)
+            said = self._model(**given)
+        return said.arm.float().numpy()[:count], said.gripper.float().numpy()[:count]
 
     def _noise(self, state: NDArray[np.float32], sentences: Sequence[str]) -> NDArray[np.float32]:
         """Return what the head "flow" starts from (k, chunk, 7): drawn from what a world shows, and from that alone.
