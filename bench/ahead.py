@@ -11,6 +11,7 @@ from bench.hosts.registry import check_host
 from bench.learning_stages import dagger_config, vla_config
 from bench.night import Night
 from bench.stages import bench_config, expert_config, stand_in_config, synthetic_config
+from policies.options import parse_policy
 from sim.errors import UserError
 from sim.files import require_folder
 from sim.ranges import Numbers, require
@@ -61,6 +62,7 @@ def _synthetic(night: Night) -> None:
     job = synthetic_config(night)
     job.place(night.task)
     job.check(night.task)
+    parse_policy(night.expert())
 
 
 def _stand_in(night: Night) -> None:
@@ -72,6 +74,7 @@ def _stand_in(night: Night) -> None:
 
 
 def _vla(night: Night) -> None:
+    from datagen.loader import WRIST
     from policies.vla.settings import CHUNK
 
     _installed("torch")
@@ -82,7 +85,12 @@ def _vla(night: Night) -> None:
         if asked is not None and getattr(stage, f"{name}_weight") > 0:
             require(stage, {f"{name}_episodes": Numbers(1, there)})
     config = vla_config(night)
-    config.resolved()
+    wrist = config.resolved().wrist_size
+    if wrist and WRIST not in night.config.synthetic.cameras:
+        raise UserError(
+            f"wrist_size = {wrist} reads the wrist camera, which the demonstrations would not hold. Write "
+            f'cameras = ["image", "{WRIST}"] under [synthetic], or leave wrist_size out.'
+        )
     config.budget()
 
 

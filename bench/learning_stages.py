@@ -44,6 +44,7 @@ def vla_config(night: Night) -> TrainVlaConfig:
         minutes=stage.minutes,
         head=stage.head,
         wrist_size=stage.wrist_size,
+        memory_gb=stage.memory_gb,
         seed=stage.seed,
     )
 
@@ -90,7 +91,7 @@ def dagger_config(night: Night) -> DaggerConfig:
         policy=Path(night.result("vla")["folder"]),
         data=mixture(night),
         out=night.out / "dagger",
-        expert=night.result("expert")["folder"],
+        expert=night.expert(),
         rounds=stage.rounds,
         episodes=stage.episodes,
         share=stage.share,
@@ -101,5 +102,5 @@ def dagger_config(night: Night) -> DaggerConfig:
         hold=night.config.synthetic.hold,
         seed=stage.seed,
         workers=night.config.synthetic.workers,
-        train=RoundTraining(steps=stage.steps, minutes=stage.minutes),
+        train=RoundTraining(steps=stage.steps, minutes=stage.minutes, memory_gb=night.config.vla.memory_gb),
     )

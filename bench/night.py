@@ -31,6 +31,11 @@ class Night:
         found: dict[str, Any] = self.results[stage]
         return found
 
+    def expert(self) -> str:
+        """Return the POLICY text of the expert as it demonstrates and labels."""
+        folder, floor = str(self.result("expert")["folder"]), self.config.synthetic.floor
+        return folder if floor is None else f"{folder}?floor={floor:g}"
+
     def trained(self) -> str:
         """Return the folder of the VLA: that of the last training."""
         return str(self.result("dagger" if "dagger" in self.results else "vla")["folder"])

@@ -47,6 +47,8 @@ class SyntheticStage:
     appearance: str = "step"
     perturb_share: float = 0.6
     perturb_std: float = 0.5
+    # Least height above the table that the expert may ask the TCP to go to, m; unset: it may press on the table.
+    floor: float | None = None
     hold: int | None = None
     # "wrist_image" beside "image" where the VLA reads the wrist camera (vla.wrist_size).
     cameras: tuple[str, ...] = ("image",)
@@ -82,6 +84,8 @@ class VlaStage:
     # What makes the actions, and the width of the wrist camera's frames; unset keeps the preset's.
     head: HeadKind | None = None
     wrist_size: int | None = None
+    # Most memory for frames, GB; that of rounds of DAgger too.
+    memory_gb: float = 6.0
     seed: int = 0
     # Actions of a chunk that are executed before the policy looks again.
     execute: int = 4

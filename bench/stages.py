@@ -48,9 +48,10 @@ def expert_config(night: Night) -> TrainExpertConfig:
 
 
 def _expert(night: Night) -> Policy:
-    from policies.expert import load_expert
+    """Return the expert as it demonstrates."""
+    from policies.loading import load_policy
 
-    return load_expert(night.result("expert")["folder"])
+    return load_policy(night.expert())
 
 
 def synthetic(night: Night) -> dict[str, Any]:
@@ -66,6 +67,7 @@ def synthetic_config(night: Night) -> GenerateConfig:
     from datagen.job import GenerateConfig
 
     chosen = asdict(night.config.synthetic)
+    del chosen["floor"]  # The policy knows it.
     return GenerateConfig(task=night.task.id, out=night.out / "data", name="synthetic", **chosen)
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from bench import overnight as module
+from bench.learning_stages import dagger_config
 from bench.night import Night
 from bench.overnight import OvernightConfig, overnight, planned
-from bench.stages import STAGES
+from bench.stages import STAGES, synthetic_config
 from bench.study import StudyConfig
 from datagen.job import GenerateConfig
 from policies.pretrained.settings import FinetuneConfig
@@ -117,3 +118,27 @@ def test_an_unknown_key_names_the_nearest_one(tmp_path):
     job.write_text('task = "lift_cube"\n[bench]\nepisode = 3\n')
     with pytest.raises(UserError, match=r"unknown key 'episode'. Did you mean 'episodes'"):
         load_toml(job, OvernightConfig)
+
+
+def test_a_vla_that_reads_a_camera_which_nothing_shows_is_refused_before_anything_is_made(tmp_path, calls):
+    config = OvernightConfig(task="lift_cube", out=tmp_path / "job", reuse_expert=True)
+    blind = replace(config, vla=replace(config.vla, wrist_size=64))
+    with pytest.raises(UserError, match=r"\[vla\] wrist_size = 64 .*cameras = "):
+        overnight(blind)
+    assert not (tmp_path / "job").exists()
+    both = ("image", "wrist_image")
+    overnight(replace(blind, synthetic=replace(config.synthetic, cameras=both, floor=0.015)))
+    assert set(read_json(tmp_path / "job" / "overnight.json")["stages"]) == set(PLAIN)
+
+
+def test_a_guarded_expert_demonstrates_and_labels(tmp_path):
+    config = OvernightConfig(task="lift_cube", out=tmp_path)
+    config = replace(config, dagger=replace(config.dagger, rounds=1))
+    made = {"expert": {"folder": "runs/x/expert"}, "vla": {"folder": "vla"}, "synthetic": {"path": "data"}}
+    night = Night(config=config, task=load_task("lift_cube"), out=tmp_path, results=made | {"stand_in": {"path": "x"}})
+    assert night.expert() == dagger_config(night).expert == "runs/x/expert"
+    night.config = replace(config, synthetic=replace(config.synthetic, floor=0.015))
+    assert night.expert() == dagger_config(night).expert == "runs/x/expert?floor=0.015"
+    synthetic_config(night)
+    with pytest.raises(UserError, match=r"\[synthetic\].*floor"):
+        overnight(replace(config, out=tmp_path / "job", synthetic=replace(config.synthetic, floor=0.9)))
