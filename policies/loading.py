@@ -45,7 +45,9 @@ def load_policy(
     if instruction is not None:
         raise UserError(f"Policy {text!r} has no instruction to change: only VLA checkpoints have.")
     allowed = {"execute", "ensemble", "smooth", "limit"}
-    _only(options, text, allowed | ({"declare", "timeout"} if base.startswith(REMOTE) else {"floor"}))
+    expert = folder is not None or base.startswith("expert:")
+    of_its_own = {"declare", "timeout"} if base.startswith(REMOTE) else {"floor"} if expert else set()
+    _only(options, text, allowed | of_its_own)
     policy = _plain(base, folder, options, task=task, seed=seed)
     if options.floor is not None:
         from policies.guard import GuardedPolicy

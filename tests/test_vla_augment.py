@@ -33,12 +33,14 @@ ALL = Augment(
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = write_dataset(tmp_path_factory.mktemp("data"), lengths=(12, 9, 15, 11))
-    return load_mixture(MixConfig(sources=(SourceConfig(folder),)), LoadOptions(image_size=32, paraphrase=True))
+    both = ("image", "wrist_image")
+    folder = write_dataset(tmp_path_factory.mktemp("data"), lengths=(12, 9, 15, 11), cameras=both)
+    options = LoadOptions(image_size=32, wrist_size=16, paraphrase=True)
+    return load_mixture(MixConfig(sources=(SourceConfig(folder),)), options)
 
 
 def feed(data, augment, **changes):
-    preset = replace(PRESETS["debug"], augment=augment, **changes)
+    preset = replace(PRESETS["debug"], augment=augment, wrist_size=16, **changes)
     return Feed(data, mixture_statistics(data), preset, seed=5)
 
 
@@ -88,7 +90,7 @@ def test_what_fails_in_a_thread_fails_in_the_loop(data):
 def test_without_variations_a_sample_is_what_the_dataset_holds(data):
     numbers = np.arange(12)
     varied, plain = feed(data, NOTHING).samples(numbers), feed(data, NOTHING).plain(data.batch(numbers))
-    for name in ("pixels", "words", "state"):
+    for name in ("pixels", "near", "words", "state"):
         assert torch.equal(getattr(varied, name), getattr(plain, name))
     assert same(list(vars(varied.wanted).values()), list(vars(plain.wanted).values()))
 
@@ -99,9 +101,10 @@ def test_each_variation_changes_only_what_it_is_about(data, name):
     plain = rows(feed(data, NOTHING).samples(numbers))
     other = rows(feed(data, replace(NOTHING, **{name: 2 if name == "skip" else 0.4})).samples(numbers))
     changed = {key for key in plain if not same([plain[key]], [other[key]])}
-    allowed = {"action_noise": {"arm"}, "mirror": {"pixels", "words", "state", "arm", "keyframe", "points"}}
-    assert changed <= allowed.get(name, {"pixels", "points"})
-    assert ("arm" if name == "action_noise" else "pixels") in changed
+    seen = {"pixels", "points", "near", "wrist_points"}
+    allowed = {"action_noise": {"arm"}, "mirror": {*seen, "words", "state", "arm", "keyframe"}}
+    assert changed <= allowed.get(name, seen)
+    assert ({"arm"} if name == "action_noise" else {"pixels", "near"}) <= changed
 
 
 def test_an_older_frame_is_of_the_same_episode(data):

@@ -172,7 +172,7 @@ def test_a_flow_can_hold_two_ways_where_regression_takes_their_mean():
     nothing = torch.zeros(256, 0)
     for step in range(300):
         drawn = torch.Generator().manual_seed(step)
-        wanted = Targets(arm, torch.ones(256, 1), torch.ones(256, 1), nothing, nothing)
+        wanted = Targets(arm, torch.ones(256, 1), torch.ones(256, 1), nothing, nothing, nothing)
         noise, time = torch.randn(256, 1, 7, generator=drawn), torch.rand(256, generator=drawn)
         losses = head.losses(torch.zeros(256, 2), Inputs(nothing, nothing, nothing, wanted, noise, time))
         optimizer.zero_grad()
