@@ -11,7 +11,7 @@ from bench.hosts.registry import check_host
 from bench.learning_stages import dagger_config, vla_config
 from bench.night import Night
 from bench.stages import bench_config, expert_config, stand_in_config, synthetic_config
-from policies.options import parse_policy
+from policies.guard import FLOOR
 from sim.errors import UserError
 from sim.files import require_folder
 from sim.ranges import Numbers, require
@@ -59,10 +59,10 @@ def _expert(night: Night) -> None:
 
 
 def _synthetic(night: Night) -> None:
+    require(night.config.synthetic, {"floor": FLOOR})
     job = synthetic_config(night)
     job.place(night.task)
     job.check(night.task)
-    parse_policy(night.expert())
 
 
 def _stand_in(night: Night) -> None:

@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 
 from sim.episodes import Ids, Observation, Policy, PolicySpec
 from sim.errors import UserError
+from sim.ranges import Numbers
+
+FLOOR = Numbers(0, 0.2)
+"""What a floor may be, m."""
 
 HEIGHT = 2
 """Where the TCP's height above the table stands in every task's privileged observation (tasks.parts.hand_features)."""

@@ -140,5 +140,5 @@ def test_a_guarded_expert_demonstrates_and_labels(tmp_path):
     night.config = replace(config, synthetic=replace(config.synthetic, floor=0.015))
     assert night.expert() == dagger_config(night).expert == "runs/x/expert?floor=0.015"
     synthetic_config(night)
-    with pytest.raises(UserError, match=r"\[synthetic\].*floor"):
+    with pytest.raises(UserError, match=r"\[synthetic\] floor = 0.9 is not allowed"):
         overnight(replace(config, out=tmp_path / "job", synthetic=replace(config.synthetic, floor=0.9)))

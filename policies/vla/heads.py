@@ -16,9 +16,6 @@ from sim.errors import unknown
 
 ACTION = ARM + GRIPPER
 
-LOYALTY, LOYAL_WIDTH = 1.0, 0.1
-"""How much a bin's logit grows where the plan before lies, and how near that is, as a share of the value's range."""
-
 BIN_WIDTH = 32
 """Features of each value of the chunk from which its bin is chosen."""
 
@@ -39,11 +36,10 @@ class Head(Protocol):
     def losses(self, context: Tensor, inputs: Inputs) -> Losses:
         """Return what training minimizes, summed over the actions that count."""
 
-    def decode(self, context: Tensor, noise: Tensor | None, plan: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def decode(self, context: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return normalized arm actions (B, H, 6) and gripper logits (B, H).
 
-        `noise` (B, H, 7) is what "flow" starts from; None starts from its mean. The others are not random. `plan`
-        (B, H, 6) is what was said of these steps before, NaN where nothing was; "bins" goes on with it where it can.
+        `noise` (B, H, 7) is what "flow" starts from; None starts from its mean. The others are not random.
         """
 
 
@@ -73,7 +69,7 @@ class RegressionHead(nn.Sequential):
         super().__init__(nn.Linear(context, config.hidden), nn.ReLU(), nn.Linear(config.hidden, config.chunk * ACTION))
         self.chunk = config.chunk
 
-    def decode(self, context: Tensor, noise: Tensor | None = None, plan: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def decode(self, context: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the chunk that it says."""
         out = self(context).view(-1, self.chunk, ACTION)
         return out[..., :ARM], out[..., ARM]
@@ -121,21 +117,11 @@ class BinsHead(nn.Module):
         features = functional.relu(out[..., :-GRIPPER]).transpose(1, 2)
         return self.choose(features).transpose(1, 2).unflatten(2, (ARM, self.bins)), out[..., -1]
 
-    def decode(self, context: Tensor, noise: Tensor | None = None, plan: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the middles of the likeliest bins.
-
-        Two ways to act that are about as likely take turns from look to look, and the sum of both is none: a cube at 45
-        degrees is then never turned to. So bins near the `plan` of before count for more (backward coherence, Liu et
-        al. 2024).
-        """
+    def decode(self, context: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the middles of the likeliest bins."""
         logits, gripper = self(context)
-        span = self.high - self.low
-        if plan is not None:
-            middles = self.low[:, None] + torch.linspace(0, 1, self.bins, device=span.device) * span[:, None]
-            away = (middles - plan[..., None]) / (LOYAL_WIDTH * span[:, None])
-            logits = logits + LOYALTY * torch.nan_to_num(torch.exp(-0.5 * away.square()))
         place = logits.argmax(dim=-1).to(self.low.dtype) / (self.bins - 1)
-        return self.low + place * span, gripper
+        return self.low + place * (self.high - self.low), gripper
 
     def losses(self, context: Tensor, inputs: Inputs) -> Losses:
         """Return cross-entropy of the arm's bins, a mean over its six values, and that of the gripper."""
@@ -186,7 +172,7 @@ class FlowHead(nn.Module):
         goal: Tensor = self.leave(functional.silu(x))
         return goal.view(-1, self.chunk, ACTION)
 
-    def decode(self, context: Tensor, noise: Tensor | None = None, plan: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def decode(self, context: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return where `noise` flows to; the gripper's place, -1 closed and 1 open, is its logit."""
         place = context.new_zeros(len(context), self.chunk, ACTION) if noise is None else noise
         for step in range(self.steps):

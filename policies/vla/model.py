@@ -116,11 +116,10 @@ class VlaModel(nn.Module):
         state: Tensor,
         noise: Tensor | None = None,
         near: Tensor | None = None,
-        plan: Tensor | None = None,
     ) -> Prediction:
-        """Return what it says; arguments as in `perceive`, and `noise` and `plan` as in `Head.decode`."""
+        """Return what it says; arguments as in `perceive`, and `noise` (B, H, 7) as in `Head.decode`."""
         seen = self.perceive(pixels, words, state, near)
-        arm, gripper = as_head(self.head).decode(seen.context, noise, plan)
+        arm, gripper = as_head(self.head).decode(seen.context, noise)
         return Prediction(arm, gripper, seen.keyframe, seen.ground)
 
 

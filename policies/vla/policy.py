@@ -14,7 +14,6 @@ from datagen.downscale import downscale
 from policies.vla.checkpoint import VlaCheckpoint, load_checkpoint
 from policies.vla.fingers import FingerMotion
 from policies.vla.pixels import to_pixels
-from policies.vla.plans import Plans
 from policies.vla.precision import arithmetic, prepared
 from policies.vla.shape import ARM
 from sim.conventions import ARM_LIMITS
@@ -64,34 +63,30 @@ class VlaPolicy:
         )
         self.checkpoint, self.instruction, self.dtype = checkpoint, instruction, dtype
         self._fingers = FingerMotion() if checkpoint.model.config.finger_motion else None
-        self._plans = Plans(chunk) if checkpoint.model.config.head == "bins" else None
         self._model = prepared(checkpoint.model, dtype)
         # 8-bit activations share one scale per pass: worlds that shared a pass would change each other's actions.
         self._batch = 1 if dtype == "int8" else BATCH
 
     def reset(self, ids: Ids) -> None:
-        """Forget how the fingers of these worlds moved and what was planned for them; nothing else is remembered."""
-        for memory in (self._fingers, self._plans):
-            if memory is not None:
-                memory.forget(ids)
+        """Forget how the fingers of these worlds moved; there is nothing else that it remembers."""
+        if self._fingers is not None:
+            self._fingers.forget(ids)
 
     def act(self, observation: Observation) -> NDArray[np.float64]:
         """Return chunks (k, chunk, 7) of canonical actions within their limits; the gripper is 0 or 1."""
         told, count, size = self._told(observation), len(observation.ids), self._batch
         passes = [self._pass({name: row[k : k + size] for name, row in told.items()}) for k in range(0, count, size)]
         arm, logits = (np.concatenate(parts) for parts in zip(*passes, strict=True))
-        if self._plans is not None:
-            self._plans.remember(observation.ids, observation.steps, arm)
         actions = np.clip(self.checkpoint.statistics.restore_arm(arm), -_LIMITS, _LIMITS)
         return np.concatenate([actions, (logits > 0).astype(np.float64)[..., None]], axis=-1)
 
     def _told(self, observation: Observation) -> dict[str, NDArray[Any]]:
         """Return what the network is given of each world, (k, ...) under the names of `VlaModel.forward`."""
-        sentences, ids, steps = observation.instructions, observation.ids, observation.steps
+        sentences = observation.instructions
         if self.instruction is not None:
             sentences = (self.instruction,) * len(sentences)
         state = np.asarray(observation.state, dtype=np.float32)
-        motion = self._fingers.measure(ids, steps, state) if self._fingers else None
+        motion = self._fingers.measure(observation.ids, observation.steps, state) if self._fingers else None
         told: dict[str, NDArray[Any]] = {
             "pixels": downscale(observation.render("image"), self.checkpoint.model.config.image_size),
             "words": self.checkpoint.read(sentences),
@@ -100,8 +95,6 @@ class VlaPolicy:
         }
         if self._wrist_size:
             told["near"] = downscale(observation.render("wrist_image"), self._wrist_size)
-        if self._plans is not None:
-            told["plan"] = self._plans.reaching(ids, steps)
         return told
 
     @torch.inference_mode()
