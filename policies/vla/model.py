@@ -12,7 +12,7 @@ from policies.vla.fusion import Fusion, Pieces, Sentence, Words
 from policies.vla.heads import as_head, new_head
 from policies.vla.kinds import FUSIONS, TEXTS
 from policies.vla.shape import KEYFRAME, PLACES, ModelConfig, Prediction, Seen, state_size
-from policies.vla.vision import GROUPS, SHARPNESS, Block, Wrist, WristSeen, spatial_softmax
+from policies.vla.vision import GROUPS, SHARPNESS, Wrist, WristSeen, blocks, spatial_softmax, through
 from sim.errors import unknown
 
 NEAR = 4.0
@@ -36,10 +36,7 @@ class VlaModel(nn.Module):
         self.stem = nn.Conv2d(3, config.stem, 8, 4, 2, bias=False)
         self.stem_norm = nn.GroupNorm(GROUPS, config.stem)
         widths = (config.stem, *config.channels)
-        self.blocks = nn.ModuleList(
-            Block(a, b, stride=stride, text=config.text)
-            for a, b, stride in zip(widths, config.channels, config.strides, strict=False)
-        )
+        self.blocks = blocks(widths, config)
         self.find = nn.Conv2d(config.channels[config.keypoint_block], config.keypoints, 1)
         self.sharpness = nn.Parameter(torch.tensor(SHARPNESS))
         self.ground = nn.Conv2d(config.channels[config.keypoint_block], PLACES, 1)
@@ -81,12 +78,7 @@ class VlaModel(nn.Module):
         """
         sentence = self.words.read(words)
         close = None if self.wrist is None else self.wrist(near, sentence.whole)
-        x = functional.relu(self.stem_norm(self.stem(pixels)), inplace=True)
-        points, ground = torch.empty(0), torch.empty(0)
-        for number, block in enumerate(self.blocks):
-            x = block(x, sentence.whole)
-            if number == self.config.keypoint_block:
-                points, ground = spatial_softmax(self.find(x) * self.sharpness), self.ground(x)
+        x, points, ground = through(self, pixels, sentence.whole)
         hidden = self._joined(x, points, ground, sentence, state, close)
         keyframe = self.place(hidden) - state[:, :KEYFRAME] * self.tcp_scale
         last = torch.tanh(NEAR * keyframe)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,36 @@ def spatial_softmax(logits: Tensor) -> Tensor:
     return torch.cat([x, y], dim=1)
 
 
+def blocks(widths: Sequence[int], config: ModelConfig) -> nn.ModuleList:
+    """Return the residual blocks of a tower whose maps have `widths` channels, that of the stem first."""
+    pairs = zip(widths, widths[1:], config.strides, strict=False)
+    return nn.ModuleList(Block(a, b, stride=stride, text=config.text) for a, b, stride in pairs)
+
+
+class Tower(Protocol):
+    """A stem, residual blocks, and what is found in the map of one of them."""
+
+    config: ModelConfig
+    stem: nn.Conv2d
+    stem_norm: nn.GroupNorm
+    blocks: nn.ModuleList
+    find: nn.Conv2d
+    sharpness: nn.Parameter
+    ground: nn.Conv2d
+
+
+def through(tower: Tower, pixels: Tensor, sentence: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the last map, the expected places of the keypoints, and the logits of the points' maps."""
+    x = functional.relu(tower.stem_norm(tower.stem(pixels)), inplace=True)
+    last = tower.config.keypoint_block + 1
+    for block in tower.blocks[:last]:
+        x = block(x, sentence)
+    points, ground = spatial_softmax(tower.find(x) * tower.sharpness), tower.ground(x)
+    for block in tower.blocks[last:]:
+        x = block(x, sentence)
+    return x, points, ground
+
+
 class WristSeen(NamedTuple):
     """What is made of B frames of the wrist camera."""
 
@@ -66,13 +97,10 @@ class Wrist(nn.Module):
         super().__init__()
         stem, *channels = (max(GROUPS, width // 2) for width in (config.stem, *config.channels))
         keypoints, pooled = config.keypoints // 2, config.pooled // 2
-        self.keypoint_block = config.keypoint_block
+        self.config = config
         self.stem = nn.Conv2d(3, stem, 4, 2, 1, bias=False)
         self.stem_norm = nn.GroupNorm(GROUPS, stem)
-        self.blocks = nn.ModuleList(
-            Block(a, b, stride=stride, text=config.text)
-            for a, b, stride in zip((stem, *channels), channels, config.strides, strict=False)
-        )
+        self.blocks = blocks((stem, *channels), config)
         self.find = nn.Conv2d(channels[config.keypoint_block], keypoints, 1)
         self.sharpness = nn.Parameter(torch.tensor(SHARPNESS))
         self.ground = nn.Conv2d(channels[config.keypoint_block], PLACES, 1)
@@ -83,11 +111,6 @@ class Wrist(nn.Module):
 
     def forward(self, pixels: Tensor, sentence: Tensor) -> WristSeen:
         """Return what it makes of pixels (B, 3, px, px) in [-1, 1] and sentences (B, text)."""
-        x = functional.relu(self.stem_norm(self.stem(pixels)), inplace=True)
-        points, ground = torch.empty(0), torch.empty(0)
-        for number, block in enumerate(self.blocks):
-            x = block(x, sentence)
-            if number == self.keypoint_block:
-                points, ground = spatial_softmax(self.find(x) * self.sharpness), self.ground(x)
+        x, points, ground = through(self, pixels, sentence)
         coarse = functional.adaptive_avg_pool2d(self.pool(x), 4).flatten(1)
         return WristSeen(self.see(torch.cat([points, coarse], dim=1)), spatial_softmax(ground), ground)
