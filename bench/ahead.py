@@ -12,6 +12,7 @@ from bench.learning_stages import dagger_config, vla_config
 from bench.night import Night
 from bench.stages import bench_config, expert_config, stand_in_config, synthetic_config
 from policies.guard import FLOOR
+from sim.episodes import WRIST
 from sim.errors import UserError
 from sim.files import require_folder
 from sim.ranges import Numbers, require
@@ -74,7 +75,6 @@ def _stand_in(night: Night) -> None:
 
 
 def _vla(night: Night) -> None:
-    from datagen.loader import WRIST
     from policies.vla.settings import CHUNK
 
     _installed("torch")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.checklist import Finding
 from bench.picture_look import STARTS, picture_findings
 from bench.wrist_look import wrist_findings
-from sim.episodes import Env, EnvSpec, Observation
+from sim.episodes import WRIST, Env, EnvSpec, Observation
 from sim.errors import UserError
 from sim.panda import forward
 from sim.rotations import canonical_sign, conjugate, multiply, to_axis_angle, to_matrix, xyzw_to_wxyz
@@ -57,9 +57,9 @@ def look(env: Env, seeds: Sequence[int], *, target: str, inputs: frozenset[str])
     first = shown(env, seeds[0])
     yield from _state_findings(env.spec, first, env.snapshot(ONE))
     yield from _seed_findings(env, first, seeds)
-    if inputs & {"image", "wrist_image"}:
+    if inputs & {"image", WRIST}:
         yield from picture_findings(env, seeds, target=target)
-    if "wrist_image" in inputs:
+    if WRIST in inputs:
         yield from wrist_findings(env, seeds[:STARTS], target=target)
 
 

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from bench.checklist import Finding
 from bench.hosts.views import wrist_camera
 from bench.picture_look import ONE, Places, color_names, middle_of
-from sim.episodes import Env, Images
-
-CAMERA = "wrist_image"
+from sim.episodes import WRIST, Env, Images
 
 NEAR = 0.08
 """Mean distance between where the target must be seen and where it is, as a share of the frame, that still agrees."""
@@ -63,7 +61,7 @@ def _looks(env: Env, seeds: Sequence[int], target: str) -> _Looks:
     for seed in seeds:
         env.reset(ONE, [seed])
         shown, poses, draw = env.observe(ONE), env.snapshot(ONE), env.draw(0)
-        frames.append(np.asarray(shown.render(CAMERA))[0])
+        frames.append(np.asarray(shown.render(WRIST))[0])
         pose = poses.get(f"object/{target}")
         objects |= {name for name in poses if name.startswith("object/")}
         expected.append(np.full(2, np.nan) if pose is None else wrist_camera(poses["tcp"][0]).project(pose[:, :3])[0])

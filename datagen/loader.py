@@ -19,10 +19,8 @@ from datagen.mixture import MixConfig, Normalization, Source, mixed, open_source
 from datagen.paraphrases import paraphrases
 from datagen.rlds_reader import StoredEpisode
 from sim.conventions import Convention
+from sim.episodes import WRIST
 from sim.errors import UserError, unknown
-
-WRIST = "wrist_image"
-"""Name of the wrist camera in datasets."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames that are loaded and the number of all."""
@@ -122,8 +120,8 @@ def check_memory(steps: int, options: LoadOptions) -> None:
             sizes += f", and as many of {options.wrist_size} x {options.wrist_size}"
         raise UserError(
             f"{steps:,} frames of {sizes} need {need:.2f} GB of memory, and memory_gb allows {options.memory_gb:g}. "
-            "Raise memory_gb, use fewer episodes (episodes = N beside a "
-            "source), or choose a preset with a smaller image."
+            "Raise memory_gb, use fewer episodes (episodes = N beside a source), or choose a preset with a smaller "
+            "image."
         )
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sim.episodes import WRIST
+
 TEMPLATES = Path(__file__).parent / "templates"
-WRIST = "wrist_image"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ Ids = NDArray[np.intp]
 Images = NDArray[np.uint8]
 """RGB frames, (k, height, width, 3), row 0 on top."""
 
+WRIST = "wrist_image"
+"""The camera on the hand, by the name of its frames in observations, datasets and requests."""
+
 SHOWN = frozenset({"image", "state", "privileged", "instruction"})
 """What every environment shows unless it says otherwise."""
 

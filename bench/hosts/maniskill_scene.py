@@ -96,6 +96,10 @@ class ManiskillScene:
         """Pose (7,) of the robot's base in ManiSkill's world."""
         return raw(self.env.agent.robot.pose.raw_pose)
 
+    def tcp(self) -> Vector:
+        """Return the pose (7,) of the TCP in the base frame."""
+        return from_base(self.base, raw(self.links["panda_hand_tcp"].pose.raw_pose))
+
     def state(self) -> State:
         """Return the state of this world."""
         robot, base = self.env.agent.robot, self.base
@@ -107,7 +111,7 @@ class ManiskillScene:
             time=raw(self.env.elapsed_steps)[None] / float(self.env.control_freq),
             q=qpos[None, :7],
             qd=qvel[None, :7],
-            tcp=from_base(base, raw(self.links["panda_hand_tcp"].pose.raw_pose))[None],
+            tcp=self.tcp()[None],
             opening=np.array([qpos[7] + qpos[8]]),
             poses={name: from_base(base, raw(body.actor.pose.raw_pose))[None] for name, body in self.bodies.items()},
             twists={name: _twist(base, body.actor)[None] for name, body in self.bodies.items()},
@@ -130,7 +134,7 @@ class ManiskillScene:
         """Return one frame of the camera on the hand, which is made when it is first asked for."""
         if self._wrist is None:
             self._wrist = add_wrist_camera(self.env, self.stage, image_size=self._size)
-        self._wrist.camera.set_local_pose(pose_of(wrist_camera(self.state().tcp[0])))
+        self._wrist.camera.set_local_pose(pose_of(wrist_camera(self.tcp())))
         return self._shot(self._wrist)
 
     def _shot(self, sensor: Any) -> Images:

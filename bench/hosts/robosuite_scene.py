@@ -77,19 +77,23 @@ class RobosuiteScene:
         self.bodies = {name: body_of(model, *entry) for name, entry in found.items()}
         self.nominal = {name: replace(body, half_size=body.half_size.copy()) for name, body in self.bodies.items()}
 
-    def state(self) -> State:
-        """Return the state of this world."""
+    def tcp(self) -> Vector:
+        """Return the pose (7,) of the canonical TCP in the base frame."""
         data = self.env.sim.data
         rotation = data.site_xmat[self._site].reshape(3, 3)
         position = data.site_xpos[self._site] + GRIP_SITE_TO_TCP * rotation[:, 2] - self.base
-        hand = turned_about_z(from_matrix(rotation), np.pi / 2)
+        return np.concatenate([position, turned_about_z(from_matrix(rotation), np.pi / 2)])
+
+    def state(self) -> State:
+        """Return the state of this world."""
+        data = self.env.sim.data
         fixed, bodies = self.design.fixed(self.env, self.base), self.bodies
         halves = {name: body.half_size for name, body in bodies.items()} | dict(fixed.half_sizes)
         return State(
             time=np.array([float(self.env.cur_time)]),
             q=data.qpos[self.q][None].copy(),
             qd=data.qvel[self._qd][None].copy(),
-            tcp=np.concatenate([position, hand])[None],
+            tcp=self.tcp()[None],
             opening=np.array([data.qpos[self._fingers[0]] - data.qpos[self._fingers[1]]]),
             poses={name: self.pose(body)[None] for name, body in bodies.items()},
             twists={name: self._twist(body)[None] for name, body in bodies.items()},
@@ -163,7 +167,7 @@ class RobosuiteScene:
         Only derived values are written, which MuJoCo computes anew in every step and no physics reads: of the model
         nothing is changed.
         """
-        simulation, placed = self.env.sim, wrist_camera(self.state().tcp[0])
+        simulation, placed = self.env.sim, wrist_camera(self.tcp())
         camera = simulation.model.camera_name2id(EYE_IN_HAND)
         simulation.data.cam_xpos[camera] = placed.eye + self.base
         simulation.data.cam_xmat[camera] = placed.rotation.ravel()

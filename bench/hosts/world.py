@@ -12,13 +12,10 @@ from bench.hosts.changes import AS_IT_IS
 from bench.hosts.views import Pinhole, wrist_camera
 from bench.hosts.words import thing
 from bench.variation import Changes
-from sim.episodes import Images
+from sim.episodes import WRIST, Images
 from sim.scene import Value
 from sim.state import State
 from tasks.grammar import Thing
-
-WRIST = "wrist_image"
-"""The camera on the hand, by the name of the observation that it makes."""
 
 
 class World(Protocol):
@@ -80,7 +77,7 @@ class SceneWorld:
     adapters: tuple[str, ...]
     knobs: ClassVar[frozenset[str]]
     horizon: ClassVar[int] = 0
-    # The built scene that the episode is in, with `state`, `image`, `wrist_image` and `bodies`.
+    # The built scene that the episode is in, with `state`, `tcp`, `image`, `wrist_image` and `bodies`.
     _scene: Any
     # Its dials, with `values` and `view`.
     _dials: Any
@@ -113,5 +110,5 @@ class SceneWorld:
 
     def pinhole(self, camera: str) -> Pinhole:
         """Return the view as it is in this episode, or the camera on the hand as it is held at the moment."""
-        found: Pinhole = wrist_camera(self.state().tcp[0]) if camera == WRIST else self._dials.view.pinhole()
+        found: Pinhole = wrist_camera(self._scene.tcp()) if camera == WRIST else self._dials.view.pinhole()
         return found

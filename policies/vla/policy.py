@@ -17,7 +17,7 @@ from policies.vla.pixels import to_pixels
 from policies.vla.precision import arithmetic, prepared
 from policies.vla.shape import ARM
 from sim.conventions import ARM_LIMITS
-from sim.episodes import Ids, Observation, PolicySpec
+from sim.episodes import WRIST, Ids, Observation, PolicySpec
 from sim.errors import UserError
 from sim.streams import generator
 
@@ -55,7 +55,7 @@ class VlaPolicy:
         self.spec = PolicySpec(
             name=name,
             convention=checkpoint.convention,
-            inputs=frozenset({"image", "state", "instruction", *(["wrist_image"] if self._wrist_size else [])}),
+            inputs=frozenset({"image", "state", "instruction", *([WRIST] if self._wrist_size else [])}),
             chunk=chunk,
             execute=execute,
             digest=checkpoint.digest,
@@ -94,7 +94,7 @@ class VlaPolicy:
             "noise": self._noise(state, sentences),
         }
         if self._wrist_size:
-            told["near"] = downscale(observation.render("wrist_image"), self._wrist_size)
+            told["near"] = downscale(observation.render(WRIST), self._wrist_size)
         return told
 
     @torch.inference_mode()

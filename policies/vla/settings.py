@@ -64,9 +64,6 @@ CHANGEABLE = (
 )  # fmt: skip
 """Fields of a preset that a job may say itself."""
 
-SMALLEST_WRIST = 16
-"""Narrowest frame of the wrist camera that its tower can read, pixels."""
-
 TRAINING_RANGES = {
     "threads": PROCESSES,
     "save_every": WHOLE,
@@ -159,10 +156,10 @@ class TrainVlaConfig:
             if value is not None and value <= 0:
                 raise UserError(f"{name} = {value} is not allowed. Allowed: numbers above 0, or leave it unset.")
         wrist = self.wrist_size or 0
-        if wrist and not SMALLEST_WRIST <= wrist <= PIXELS.high:
+        if wrist and wrist not in PIXELS:
             raise UserError(
                 f"wrist_size = {self.wrist_size} is not allowed. Allowed: 0, which reads no wrist camera, or "
-                f"{SMALLEST_WRIST} to {PIXELS.high:.0f} pixels; the datasets must hold frames at least as wide."
+                f"{PIXELS} pixels; the datasets must hold frames at least as wide."
             )
         preset = PRESETS[self.preset]
         changes = {name: getattr(self, name) for name in CHANGEABLE if getattr(self, name) is not None}
